@@ -1,0 +1,216 @@
+"""Hair as strands: polylines rooted on the scalp, one anisotropic Gaussian a segment.
+
+Points live in the canonical skull frame (metres); the hair of a frame is these points placed by the skull
+(`skull_to_world`) or moved by `headcast.avatar.dynamics`. Following the strand-aligned Gaussians of GaussianHaircut
+(Zakharov et al., ECCV 2024): midpoint of the segment, half its length along, one shared width across.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor, nn
+
+from headcast.errors import BadFile
+from headcast.rendering.splat import Gaussians
+
+RGB = slice(0, 3)
+LABELS = slice(3, 5)
+DIRECTION = slice(5, 8)
+FEATURES = 8
+HEAD_LABEL, HAIR_LABEL = (1.0, 0.0), (0.0, 1.0)
+"""What the label channels hold: (share of head, share of hair)."""
+
+DEFAULT_WIDTH = 3e-4
+DEFAULT_OPACITY = 0.8
+DEFAULT_TAPER = 0.2
+SHORTEST_SEGMENT = 1e-6
+STEEPEST_TURN = 1e-6
+SH_C1 = 0.4886025119029199
+"""Real spherical harmonics of degree 1: sqrt(3 / 4 pi)."""
+
+
+class Segments(NamedTuple):
+    """The straight pieces between neighbouring points, strand by strand."""
+
+    means: Float[Tensor, "S Q 3"]
+    directions: Float[Tensor, "S Q 3"]
+    lengths: Float[Tensor, "S Q"]
+
+
+def segments(points: Float[Tensor, "S P 3"]) -> Segments:
+    """Midpoints, unit directions (root to tip) and lengths (m) of the Q = P − 1 segments; no segment has length zero."""
+    steps = points[:, 1:] - points[:, :-1]
+    lengths = (steps.square().sum(-1) + SHORTEST_SEGMENT**2).sqrt()
+    return Segments((points[:, 1:] + points[:, :-1]) / 2, steps / lengths[..., None], lengths)
+
+
+def quaternion_product(a: Float[Tensor, "*n 4"], b: Float[Tensor, "*n 4"]) -> Float[Tensor, "*n 4"]:
+    """The Hamilton product a b (w first): first turn by b, then by a."""
+    real = a[..., :1] * b[..., :1] - (a[..., 1:] * b[..., 1:]).sum(-1, keepdim=True)
+    imaginary = a[..., :1] * b[..., 1:] + b[..., :1] * a[..., 1:] + torch.linalg.cross(a[..., 1:], b[..., 1:])
+    return torch.cat((real, imaginary), dim=-1)
+
+
+def smallest_turn(start: Float[Tensor, "*n 3"], end: Float[Tensor, "*n 3"]) -> Float[Tensor, "*n 4"]:
+    """The unit quaternion of the smallest rotation from ``start`` to ``end`` (unit vectors); any half turn when they oppose."""
+    cosine = (start * end).sum(-1, keepdim=True)
+    quaternion = torch.cat((1 + cosine, torch.linalg.cross(start, end)), dim=-1)
+    return torch.nn.functional.normalize(torch.where(cosine > STEEPEST_TURN - 1, quaternion, _half_turn(start)), dim=-1)
+
+
+def _half_turn(axis: Float[Tensor, "*n 3"]) -> Float[Tensor, "*n 4"]:
+    x, y, z = axis.unbind(-1)
+    flat = torch.where(z.abs()[..., None] < 0.9, torch.stack((-y, x, 0 * z), -1), torch.stack((0 * x, -z, y), -1))
+    return torch.cat((torch.zeros_like(x)[..., None], flat), dim=-1)
+
+
+def transported_frames(directions: Float[Tensor, "S Q 3"]) -> Float[Tensor, "S Q 4"]:
+    """Rotations (unit quaternions) of the x axis onto each direction, carried along the strand without twist.
+
+    Parallel transport (Bishop 1975): the first frame is the smallest turn from the x axis, each next one adds the smallest turn
+    between neighbouring directions. The product over the strand is a prefix scan of ⌈log2 Q⌉ steps instead of Q.
+    """
+    before = torch.cat((torch.tensor([1.0, 0.0, 0.0]).to(directions).expand_as(directions[:, :1]), directions[:, :-1]), dim=1)
+    turns = smallest_turn(before, directions)
+    stride = 1
+    while stride < turns.shape[1]:
+        turns = torch.cat((turns[:, :stride], quaternion_product(turns[:, stride:], turns[:, :-stride])), dim=1)
+        stride *= 2
+    return torch.nn.functional.normalize(turns, dim=-1)
+
+
+def skull_to_world(
+    points: Float[Tensor, "*n 3"], rotation: Float[Tensor, "3 3"], translation: Float[Tensor, "3"]
+) -> Float[Tensor, "*n 3"]:
+    """Place canonical points (m): x_world = R x + t; hair without dynamics is rigid with the skull."""
+    return points @ rotation.transpose(-1, -2) + translation
+
+
+def projected_orientation(
+    directions: Float[Tensor, "*n 3"], means: Float[Tensor, "*n 3"], world_to_camera: Float[Tensor, "4 4"]
+) -> tuple[Float[Tensor, "*n"], Float[Tensor, "*n"]]:
+    """cos 2a and sin 2a of the image direction of world ``directions`` at world ``means``.
+
+    a is our undirected angle: image direction (x right, y down) = ±(sin a, cos a), square pixels assumed. The pair has length 1 but
+    fades to 0 where the direction points at the camera, so that blended pairs weigh what can be seen.
+    """
+    rotation, translation = world_to_camera[:3, :3], world_to_camera[:3, 3]
+    point = means @ rotation.T + translation
+    along = directions @ rotation.T
+    ray = point[..., :2] / point[..., 2:].clamp_min(1e-6)
+    u, v = (along[..., :2] - ray * along[..., 2:]).unbind(-1)
+    norm = u.square() + v.square() + 1e-6
+    return (v.square() - u.square()) / norm, 2 * u * v / norm
+
+
+class StrandHair(nn.Module):
+    """Hair of one subject, in the canonical skull frame.
+
+    Trainable: ``free_points`` (all but the roots), ``log_width`` (log of the shared standard deviation across, m), ``color`` and
+    ``color_gradient`` (sRGB-encoded at mid-strand and change from root to tip), ``color_sh`` (degree 1 over the viewing direction),
+    ``logit_opacities`` and ``logit_taper`` (share of the opacity that is lost from root to tip).
+    Fixed: ``roots``, ``anchors`` (the points the strands were initialised with), ``rest_lengths`` (m).
+    """
+
+    roots: Float[Tensor, "S 3"]
+    anchors: Float[Tensor, "S P 3"]
+    rest_lengths: Float[Tensor, "S Q"]
+
+    def __init__(
+        self,
+        points: Float[Tensor, "S P 3"],
+        color: Float[Tensor, "3"] | Float[Tensor, "S 3"],
+        width: float = DEFAULT_WIDTH,
+        opacity: float = DEFAULT_OPACITY,
+    ) -> None:
+        """Start from grown strands (m, skull frame, root first), their sRGB-encoded colour in [0, 1] and width (m)."""
+        super().__init__()
+        points = points.detach().to(torch.float32).clone()
+        count = points.shape[0]
+        self.register_buffer("roots", points[:, 0].clone())
+        self.register_buffer("anchors", points.clone())
+        self.register_buffer("rest_lengths", segments(points).lengths)
+        self.free_points = nn.Parameter(points[:, 1:].clone())
+        self.log_width = nn.Parameter(torch.tensor(width).log().to(points))
+        self.color = nn.Parameter(color.detach().to(points).expand(count, 3).clone())
+        self.color_gradient = nn.Parameter(torch.zeros(count, 3).to(points))
+        self.color_sh = nn.Parameter(torch.zeros(count, 3, 3).to(points))
+        self.logit_opacities = nn.Parameter(torch.full((count,), opacity).logit().to(points))
+        self.logit_taper = nn.Parameter(torch.tensor(DEFAULT_TAPER).logit().to(points))
+
+    @classmethod
+    def from_state(cls, state: dict[str, Tensor]) -> StrandHair:
+        """Rebuild the hair that wrote this ``state_dict``; raises BadFile when strands and state disagree."""
+        if "anchors" not in state or state["anchors"].ndim != 3 or state["anchors"].shape[-1] != 3:
+            raise BadFile("strand hair", "the state holds no anchors of shape S × P × 3", "train or grow the hair again")
+        hair = cls(state["anchors"], torch.zeros(3))
+        try:
+            hair.load_state_dict(state)
+        except RuntimeError as error:
+            raise BadFile("strand hair", f"the state does not fit its own strands: {error}") from error
+        return hair
+
+    @property
+    def points(self) -> Float[Tensor, "S P 3"]:
+        """All points in the skull frame (m), root first."""
+        return torch.cat((self.roots[:, None], self.free_points), dim=1)
+
+    @property
+    def width(self) -> Float[Tensor, ""]:
+        """The standard deviation of every strand across (m)."""
+        return self.log_width.exp()
+
+    def opacities(self) -> Float[Tensor, "S Q"]:
+        """Opacity of each segment: the strand's own, fading towards the tip."""
+        return self.logit_opacities.sigmoid()[:, None] * (1 - self.logit_taper.sigmoid() * self._fraction().square())
+
+    def colors(
+        self,
+        means: Float[Tensor, "n Q 3"],
+        camera_center: Float[Tensor, "3"] | None = None,
+        strands: Int[Tensor, "n"] | None = None,
+    ) -> Float[Tensor, "n Q 3"]:
+        """sRGB-encoded colour of each segment as seen from ``camera_center`` (world, m); without it the mean over directions."""
+        chosen = slice(None) if strands is None else strands
+        along = self.color[chosen, None] + self.color_gradient[chosen, None] * (self._fraction() - 0.5)[:, None]
+        if camera_center is None:
+            return along
+        view = torch.nn.functional.normalize(means - camera_center, dim=-1)
+        return along + SH_C1 * torch.einsum("sqd,sdc->sqc", view, self.color_sh[chosen])
+
+    def gaussians(
+        self,
+        points_world: Float[Tensor, "S P 3"],
+        camera_center: Float[Tensor, "3"] | None = None,
+        strands: Int[Tensor, "n"] | None = None,
+    ) -> Gaussians:
+        """The N = S (P − 1) Gaussians of these world points (m), strand by strand; ``strands`` selects some of them.
+
+        ``features`` "N 8" are RGB (sRGB-encoded), the labels (head 0, hair 1) and the world direction of the segment; see the slices
+        RGB, LABELS, DIRECTION and `screen_features`.
+        """
+        chosen = slice(None) if strands is None else strands
+        piece = segments(points_world[chosen])
+        across = self.width.expand_as(piece.lengths)
+        colors = self.colors(piece.means, camera_center, strands)
+        labels = torch.tensor(HAIR_LABEL).to(colors).expand(*colors.shape[:2], 2)
+        return Gaussians(
+            means=piece.means.flatten(0, 1),
+            quats=transported_frames(piece.directions).flatten(0, 1),
+            scales=torch.stack((piece.lengths / 2, across, across), dim=-1).flatten(0, 1),
+            opacities=self.opacities()[chosen].flatten(),
+            features=torch.cat((colors, labels, piece.directions), dim=-1).flatten(0, 1),
+        )
+
+    def _fraction(self) -> Float[Tensor, "Q"]:
+        count = self.free_points.shape[1]
+        return (torch.arange(count, device=self.roots.device, dtype=self.roots.dtype) + 0.5) / count
+
+
+def screen_features(gaussians: Gaussians, world_to_camera: Float[Tensor, "4 4"]) -> Float[Tensor, "N 7"]:
+    """What to splat for one camera: RGB, labels (head, hair), cos 2a, sin 2a (undirected, so that blending is a mean of lines)."""
+    pair = projected_orientation(gaussians.features[:, DIRECTION], gaussians.means, world_to_camera)
+    return torch.cat((gaussians.features[:, : LABELS.stop], torch.stack(pair, dim=-1)), dim=-1)
