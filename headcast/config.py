@@ -1,0 +1,255 @@
+"""``workflow_config.yaml`` ⇄ frozen, validated models: the only reader of YAML and the only place where settings get defaults.
+
+Precedence: model defaults < ``presets:`` entry of the chosen preset < sections of the file < ``--config`` on the command line.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any, Literal, TypeVar
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from headcast.errors import ConfigError
+
+NAME = r"[A-Za-z0-9][A-Za-z0-9+_-]*"
+PARTICIPANT = re.compile(r"\d{3}")
+Name = Annotated[str, Field(pattern=f"^{NAME}$", max_length=64)]
+Fraction = Annotated[float, Field(ge=0, le=1)]
+
+
+class Section(BaseModel):
+    """A part of the configuration: immutable, and an unknown key is an error."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+
+
+class Subject(Section):
+    """A subject with a name of its own; three-digit NeRSemble participants need no entry."""
+
+    reader: Literal["nersemble"] = "nersemble"
+    data_root: Path | None = None
+    extra_sequences: dict[Name, list[Name]] = {}
+
+
+class HeldOut(Section):
+    """What training never sees and evaluation is measured on."""
+
+    cameras: list[Name] = ["222200046", "222200037", "222200039"]
+    frames_fraction: Annotated[float, Field(ge=0, lt=1)] = 0.25
+
+
+class Extraction(Section):
+    """Decoding, colour calibration, crop and size of the working images."""
+
+    size: Annotated[int, Field(ge=64, le=4096, multiple_of=16)] = 512
+    stride: Annotated[int, Field(ge=1)] = 1
+    max_frames: Annotated[int, Field(ge=1)] | None = None
+    cameras: list[Name] | None = None
+    min_cameras: Annotated[int, Field(ge=2)] = 4
+    color_calibration: bool = True
+
+
+class Matting(Section):
+    """Subject against the known background plate."""
+
+    backend: Literal["plate"] = "plate"
+
+
+class LandmarkDetection(Section):
+    """2-D facial landmarks of every view and their multi-view consensus."""
+
+    backend: Literal["mediapipe"] = "mediapipe"
+    min_confidence: Fraction = 0.5
+
+
+class Fitting(Section):
+    """The parametric head behind the expression driver (params) and the surface (FLAME_params)."""
+
+    model: Literal["open"] = "open"
+    max_iterations: Annotated[int, Field(ge=1, le=1000)] = 60
+    max_missing_frames: Fraction = 0.2
+
+
+class HairMasks(Section):
+    """Hair, face and body labels of every view."""
+
+    backend: Literal["embedded"] = "embedded"
+
+
+class OrientationMaps(Section):
+    """Undirected hair orientation of every pixel."""
+
+    angles: Annotated[int, Field(ge=16, le=180)] = 60
+
+
+class MeshHead(Section):
+    """Stage one: a deformable tetrahedral mesh."""
+
+    size: Annotated[int, Field(ge=32, le=2048)] = 128
+    steps: Annotated[int, Field(ge=1)] = 240
+    grid: Annotated[int, Field(ge=8, le=256)] = 40
+    seed: int = 0
+
+
+class Training(Section):
+    """Stage two: Gaussian head and strand hair, trained together."""
+
+    extra_sequences: dict[Name, list[Name]] = {}
+    size: Annotated[int, Field(ge=32, le=2048)] = 256
+    steps: Annotated[int, Field(ge=1)] = 900
+    gaussians: Annotated[int, Field(ge=100, le=2_000_000)] = 16_000
+    strands: Annotated[int, Field(ge=10, le=100_000)] = 1_500
+    points_per_strand: Annotated[int, Field(ge=4, le=128)] = 16
+    resume_training: bool = True
+    save_every: Annotated[int, Field(ge=1)] = 100
+    seed: int = 0
+
+
+class Evaluation(Section):
+    """Held-out views and the pictures of the report."""
+
+    size: Annotated[int, Field(ge=32, le=2048)] = 256
+    picture_frames: Annotated[int, Field(ge=1, le=20)] = 2
+
+
+class Reenactment(Section):
+    """A film of the avatar driven by the fitted track of a sequence."""
+
+    size: Annotated[int, Field(ge=32, le=2048)] = 256
+    camera: Literal["orbit", "fixed"] = "orbit"
+    driver: Name | None = None
+    repeats: Annotated[int, Field(ge=1, le=100)] = 2
+
+
+SECTIONS: dict[str, type[Section]] = {
+    "held_out": HeldOut,
+    "extraction": Extraction,
+    "matting": Matting,
+    "landmarks": LandmarkDetection,
+    "fitting": Fitting,
+    "hair_masks": HairMasks,
+    "orientation_maps": OrientationMaps,
+    "mesh_head": MeshHead,
+    "training": Training,
+    "evaluation": Evaluation,
+    "reenactment": Reenactment,
+}
+Model = TypeVar("Model", bound=BaseModel)
+
+
+class Config(Section):
+    """Everything a user can set; see ``workflow_config.yaml`` for units and ranges."""
+
+    data_root: Path = Path("data")
+    subjects: dict[Name, Subject] = {"demo": Subject(data_root=Path("assets/demo"), extra_sequences={"HAIR": ["EXP-1-head"]})}
+    sequences: list[Name] = ["HAIR"]
+    preset: Literal["auto", "tiny", "cpu", "gpu"] = "auto"
+    presets: dict[Literal["tiny", "cpu", "gpu"], dict[str, dict[str, Any]]] = {}
+    held_out: HeldOut = HeldOut()
+    extraction: Extraction = Extraction()
+    matting: Matting = Matting()
+    landmarks: LandmarkDetection = LandmarkDetection()
+    fitting: Fitting = Fitting()
+    hair_masks: HairMasks = HairMasks()
+    orientation_maps: OrientationMaps = OrientationMaps()
+    mesh_head: MeshHead = MeshHead()
+    training: Training = Training()
+    evaluation: Evaluation = Evaluation()
+    reenactment: Reenactment = Reenactment()
+
+    @model_validator(mode="after")
+    def _extras_do_not_chain(self) -> Config:
+        for owner, extras in [("training", self.training.extra_sequences)] + [(f"subjects.{n}", s.extra_sequences) for n, s in self.subjects.items()]:
+            listed = {extra for names in extras.values() for extra in names}
+            if listed & set(extras):
+                raise ValueError(f"{owner}.extra_sequences: a sequence cannot both have and be an extra sequence: {sorted(listed & set(extras))}")
+        return self
+
+    def subject(self, name: str) -> Subject:
+        """The declared subject, or a NeRSemble participant when the name is three digits; ``ConfigError`` otherwise."""
+        if name in self.subjects:
+            return self.subjects[name]
+        if PARTICIPANT.fullmatch(name):
+            return Subject(extra_sequences=self.training.extra_sequences)
+        raise ConfigError(f"subjects.{name}", "is not declared", "add it under subjects: or use a three-digit NeRSemble participant")
+
+    def capture_root(self, name: str) -> Path:
+        """Folder that holds the subject's raw capture."""
+        return self.subject(name).data_root or self.data_root
+
+    def extra_sequences(self, subject: str, sequence: str) -> list[str]:
+        """Sequences that the avatar of ``sequence`` learns from besides ``sequence``."""
+        return list(self.subject(subject).extra_sequences.get(sequence, []))
+
+    def identity_sequence(self, subject: str, sequence: str) -> str | None:
+        """The sequence whose fitted identity ``sequence`` shares: the first that lists it as an extra."""
+        owners = [owner for owner, extras in self.subject(subject).extra_sequences.items() if sequence in extras]
+        return owners[0] if owners else None
+
+    def settings(self, *sections: str) -> str:
+        """The named sections as canonical JSON: what a rule passes to its script, and what triggers its re-run."""
+        values = {name: getattr(self, name).model_dump(mode="json") for name in sections}
+        return json.dumps(values, sort_keys=True, separators=(",", ":"))
+
+
+def load_config(raw: Mapping[str, Any], gpu: bool | None = None) -> Config:
+    """Validate a parsed configuration and apply its preset; the first mistake becomes a ``ConfigError`` with its key path."""
+    given = dict(raw)
+    checked = validate(Config, given)
+    name = checked.preset if checked.preset != "auto" else ("gpu" if (has_gpu() if gpu is None else gpu) else "cpu")
+    layer = checked.presets.get(name, {})
+    for section, values in layer.items():
+        if section not in SECTIONS:
+            raise ConfigError(f"presets.{name}.{section}", "is not a section", f"allowed: {', '.join(SECTIONS)}")
+        given[section] = {**values, **(given.get(section) or {})}
+    given["preset"] = name
+    return validate(Config, given, f"presets.{name}: " if layer else "")
+
+
+def read_config(path: Path) -> Config:
+    """Read and validate a configuration file."""
+    try:
+        raw = yaml.safe_load(path.read_text(encoding="utf-8")) or {}
+    except (OSError, yaml.YAMLError) as error:
+        raise ConfigError(path, f"cannot be read as YAML ({str(error).splitlines()[0]})") from error
+    if not isinstance(raw, dict):
+        raise ConfigError(path, "must be a mapping of settings")
+    return load_config(raw)
+
+
+def validate(model: type[Model], values: Any, origin: str = "") -> Model:
+    """``model.model_validate`` whose first error is a one-line ``ConfigError`` naming the key path, the value and what is allowed."""
+    try:
+        return model.model_validate(values)
+    except ValidationError as error:
+        first = error.errors()[0]
+        key = ".".join(str(part) for part in first["loc"] if part != "[key]") or "workflow_config.yaml"
+        if first["type"] == "extra_forbidden":
+            raise ConfigError(key, "unknown key", _did_you_mean(model, first["loc"])) from None
+        value = "" if isinstance(first.get("input"), dict) else f" (got {first.get('input')!r})"
+        raise ConfigError(key, f"{origin if first['loc'] and first['loc'][0] in SECTIONS else ''}{first['msg']}{value}") from None
+
+
+def _did_you_mean(model: type[BaseModel], location: tuple[int | str, ...]) -> str:
+    for part in location[:-1]:
+        field = model.model_fields.get(str(part))
+        if field is not None and isinstance(field.annotation, type) and issubclass(field.annotation, BaseModel):
+            model = field.annotation
+    return f"allowed here: {', '.join(model.model_fields)}"
+
+
+def json_schema() -> dict[str, Any]:
+    """JSON schema of ``workflow_config.yaml`` for editors."""
+    return Config.model_json_schema()
+
+
+def has_gpu() -> bool:
+    """Whether this machine shows an NVIDIA device, asked without importing torch; HEADCAST_GPU=0/1 overrides."""
+    forced = os.environ.get("HEADCAST_GPU")
+    return Path("/dev/nvidiactl").exists() if forced is None else forced == "1"
