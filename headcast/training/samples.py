@@ -1,0 +1,278 @@
+"""Everything a trainer sees, decoded once: images, mattes, labels, orientation, cameras and the head's track.
+
+The only way to a training view is ``training_indices`` or the ``sampler`` built on it: neither ever names a held-out camera or
+a held-out frame.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, fields, replace
+from typing import TYPE_CHECKING, NamedTuple
+
+import numpy as np
+import torch
+from jaxtyping import Bool, Float, Int64, UInt8
+from torch import Tensor
+
+from headcast.errors import CaptureError
+
+if TYPE_CHECKING:
+    from headcast.heads.model import HeadParameters
+
+LABELS = {"background": 0, "body": 1, "face": 2, "hair": 3}
+
+SHAPES: dict[str, tuple[str, torch.dtype]] = {
+    "images": ("n H W 3", torch.uint8),
+    "mattes": ("n H W", torch.uint8),
+    "hair": ("n H W", torch.uint8),
+    "labels": ("n H W", torch.uint8),
+    "angle": ("n H W", torch.float16),
+    "confidence": ("n H W", torch.float16),
+    "landmarks": ("n 68 2", torch.float32),
+    "visible": ("n H W", torch.bool),
+    "K": ("n 3 3", torch.float32),
+    "world_to_camera": ("n 4 4", torch.float32),
+    "camera": ("n", torch.int64),
+    "frame": ("n", torch.int64),
+    "sequence_of_frame": ("F", torch.int64),
+    "frame_in_sequence": ("F", torch.int64),
+    "time": ("F", torch.float32),
+    "held_out_camera": ("C", torch.bool),
+    "held_out_frame": ("F", torch.bool),
+}
+
+
+class View(NamedTuple):
+    """One image as float tensors in [0, 1] (sRGB), with its camera and frame; ``angle`` is NaN where nothing was measured."""
+
+    index: int
+    image: Float[Tensor, "H W 3"]
+    matte: Float[Tensor, "H W"]
+    hair: Float[Tensor, "H W"]
+    labels: UInt8[Tensor, "H W"]
+    angle: Float[Tensor, "H W"]
+    confidence: Float[Tensor, "H W"]
+    landmarks: Float[Tensor, "68 2"]
+    visible: Bool[Tensor, "H W"]
+    K: Float[Tensor, "3 3"]
+    world_to_camera: Float[Tensor, "4 4"]
+    camera: int
+    frame: int
+
+
+@dataclass(frozen=True)
+class Views:
+    """The n views of all cameras and global frames of all sequences, checked on construction (``CaptureError``).
+
+    Images are square crops, RGB, sRGB uint8; masks uint8 0 … 255; ``angle`` in rad [0, π) with NaN and ``confidence`` 0 where
+    there is none; ``landmarks`` px with NaN where absent; ``K`` px, ``world_to_camera`` m; ``time`` s within the sequence.
+    NumPy arrays are accepted and kept as tensors.
+    """
+
+    images: UInt8[Tensor, "n H W 3"]
+    mattes: UInt8[Tensor, "n H W"]
+    hair: UInt8[Tensor, "n H W"]
+    labels: UInt8[Tensor, "n H W"]
+    angle: Float[Tensor, "n H W"]
+    confidence: Float[Tensor, "n H W"]
+    landmarks: Float[Tensor, "n 68 2"]
+    visible: Bool[Tensor, "n H W"]
+    K: Float[Tensor, "n 3 3"]
+    world_to_camera: Float[Tensor, "n 4 4"]
+    camera: Int64[Tensor, "n"]
+    frame: Int64[Tensor, "n"]
+    cameras: tuple[str, ...]
+    sequences: tuple[str, ...]
+    sequence_of_frame: Int64[Tensor, "F"]
+    frame_in_sequence: Int64[Tensor, "F"]
+    time: Float[Tensor, "F"]
+    held_out_camera: Bool[Tensor, "C"]
+    held_out_frame: Bool[Tensor, "F"]
+    parameters: HeadParameters
+    _orders: dict[tuple[int, int, bool], Tensor] = field(default_factory=dict, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        for name, (_, dtype) in SHAPES.items():
+            object.__setattr__(self, name, torch.as_tensor(getattr(self, name)).to(dtype))
+        self._check_shapes()
+        self._check_values()
+
+    def _check_shapes(self) -> None:
+        sizes: dict[str, int] = {"C": len(self.cameras)}
+        for name, (shape, _) in SHAPES.items():
+            tensor, axes = getattr(self, name), shape.split()
+            agree = tensor.ndim == len(axes) and all(
+                int(axis) == size if axis.isdigit() else sizes.setdefault(axis, size) == size
+                for axis, size in zip(axes, tensor.shape, strict=False)
+            )
+            if not agree:
+                raise CaptureError(f"views.{name}", f"has shape {tuple(tensor.shape)}, expected {shape} with {sizes}")
+        if self.parameters.expression.shape[0] != sizes["F"]:
+            raise CaptureError("views.parameters", f"hold {self.parameters.expression.shape[0]} frames, not {sizes['F']}")
+
+    def _check_values(self) -> None:
+        limits = {"camera": len(self.cameras), "frame": len(self.time), "sequence_of_frame": len(self.sequences)}
+        for name, limit in limits.items():
+            tensor = getattr(self, name)
+            if tensor.numel() and not 0 <= int(tensor.min()) <= int(tensor.max()) < limit:
+                raise CaptureError(f"views.{name}", f"indices must lie in 0 … {limit - 1}")
+        for name in ("K", "world_to_camera", "time", "confidence"):
+            if not bool(torch.isfinite(getattr(self, name)).all()):
+                raise CaptureError(f"views.{name}", "has entries that are not finite")
+        if list(self.cameras) != sorted(set(self.cameras)):
+            raise CaptureError("views.cameras", "serials must be unique and sorted")
+        if self.labels.numel() and int(self.labels.max()) > max(LABELS.values()):
+            raise CaptureError("views.labels", f"must lie in 0 … {max(LABELS.values())}")
+
+    def __len__(self) -> int:
+        return len(self.camera)
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """Height and width of the images (px)."""
+        return int(self.images.shape[1]), int(self.images.shape[2])
+
+    @property
+    def frames(self) -> int:
+        """How many global frames there are."""
+        return len(self.time)
+
+    def is_training(self) -> Bool[Tensor, "n"]:
+        """Which views have neither a held-out camera nor a held-out frame."""
+        return ~(self.held_out_camera[self.camera] | self.held_out_frame[self.frame])
+
+    def training_indices(self) -> Int64[Tensor, "m"]:
+        """The views that training may see; ``CaptureError`` when none is left."""
+        indices = torch.nonzero(self.is_training())[:, 0]
+        if not len(indices):
+            raise CaptureError("held_out", "leaves no view to train on", "hold out fewer cameras or frames")
+        return indices
+
+    def sampler(self, seed: int, step: int, batch: int = 1) -> Int64[Tensor, "batch"]:
+        """The training views of ``step``: consecutive slices of a shuffle per epoch, a function of ``seed`` and ``step`` only."""
+        indices = self.training_indices()
+        position = step * batch + np.arange(batch)
+        epochs, places = position // len(indices), position % len(indices)
+        return torch.stack([indices[self._order(seed, int(e), len(indices))[p]] for e, p in zip(epochs, places, strict=True)])
+
+    def frame_sampler(self, seed: int, step: int, batch: int = 1) -> Int64[Tensor, "batch"]:
+        """Training views of ``step`` that share one frame (frames shuffled per epoch); repeats views where a frame has fewer.
+
+        Deformation and extraction then cost once a step, whatever the batch.
+        """
+        indices = self.training_indices()
+        frames = torch.unique(self.frame[indices])
+        epoch, place = divmod(step, len(frames))
+        frame = frames[self._order(seed, epoch, len(frames))[place]]
+        mine = indices[self.frame[indices] == frame]
+        turns = [epoch * batch + k for k in range(batch)]
+        orders = [self._order(seed + 1 + int(frame), turn // len(mine), len(mine)) for turn in turns]
+        return torch.stack([mine[order[turn % len(mine)]] for order, turn in zip(orders, turns, strict=True)])
+
+    def _order(self, seed: int, epoch: int, count: int) -> Tensor:
+        """The shuffle of an epoch, remembered."""
+        key = (seed, epoch, count)
+        if key not in self._orders:
+            if len(self._orders) > 4096:
+                self._orders.clear()
+            self._orders[key] = torch.from_numpy(np.random.Generator(np.random.Philox([seed, epoch])).permutation(count))
+        return self._orders[key]
+
+    def at(self, index: int, device: torch.device | str = "cpu") -> View:
+        """View ``index`` as float tensors on ``device``."""
+        index = int(index)
+
+        def share(values: Tensor) -> Tensor:
+            return values[index].to(device).to(torch.float32) / 255
+
+        return View(
+            index=index,
+            image=share(self.images),
+            matte=share(self.mattes),
+            hair=share(self.hair),
+            labels=self.labels[index].to(device),
+            angle=self.angle[index].to(device).float(),
+            confidence=self.confidence[index].to(device).float(),
+            landmarks=self.landmarks[index].to(device),
+            visible=self.visible[index].to(device),
+            K=self.K[index].to(device),
+            world_to_camera=self.world_to_camera[index].to(device),
+            camera=int(self.camera[index]),
+            frame=int(self.frame[index]),
+        )
+
+    def subset(self, indices: Int64[Tensor, "m"]) -> Views:
+        """The same capture with only some of its views (all cameras and frames keep their numbers)."""
+        per_view = [name for name, (shape, _) in SHAPES.items() if shape.startswith("n")]
+        return replace(self, _orders={}, **{name: getattr(self, name)[indices] for name in per_view})
+
+    def resized(self, size: int) -> Views:
+        """The views area-filtered to ``size`` × ``size`` with their intrinsics and landmarks; angles average doubled."""
+        height, width = self.size
+        if (height, width) == (size, size):
+            return self
+        rows, columns = area_weights(height, size), area_weights(width, size)
+        resample = _Resampler(rows, columns)
+        scale = torch.tensor([size / width, size / height])
+        K = self.K.clone()
+        K[:, :2] *= scale[None, :, None]
+        angle, confidence = resample.orientation(self.angle, self.confidence)
+        return replace(
+            self,
+            _orders={},
+            images=resample.byte(self.images),
+            mattes=resample.byte(self.mattes),
+            hair=resample.byte(self.hair),
+            labels=resample.majority(self.labels),
+            angle=angle,
+            confidence=confidence,
+            landmarks=self.landmarks * scale,
+            visible=resample.all(self.visible),
+            K=K,
+        )
+
+
+def area_weights(source: int, target: int) -> Float[Tensor, "target source"]:
+    """How much of each source pixel lies under each target pixel (rows sum to 1)."""
+    edges = torch.arange(target + 1, dtype=torch.float64) * source / target
+    left, right = edges[:-1, None], edges[1:, None]
+    pixel = torch.arange(source, dtype=torch.float64)[None]
+    overlap = (torch.minimum(right, pixel + 1) - torch.maximum(left, pixel)).clamp_min(0)
+    return (overlap / overlap.sum(1, keepdim=True)).float()
+
+
+class _Resampler(NamedTuple):
+    """Area filter of image stacks, one image at a time to bound memory."""
+
+    rows: Float[Tensor, "h H"]
+    columns: Float[Tensor, "w W"]
+
+    def __call__(self, plane: Float[Tensor, "H W *c"]) -> Float[Tensor, "h w *c"]:
+        return torch.einsum("hH,HW...,wW->hw...", self.rows, plane.float(), self.columns)
+
+    def byte(self, stack: UInt8[Tensor, "n H W *c"]) -> UInt8[Tensor, "n h w *c"]:
+        return torch.stack([self(plane).round().clamp(0, 255).to(torch.uint8) for plane in stack])
+
+    def all(self, stack: Bool[Tensor, "n H W"]) -> Bool[Tensor, "n h w"]:
+        return torch.stack([self(plane) > 0.999 for plane in stack])
+
+    def majority(self, stack: UInt8[Tensor, "n H W"]) -> UInt8[Tensor, "n h w"]:
+        classes = torch.arange(len(LABELS))
+        return torch.stack([self(plane[..., None] == classes).argmax(-1).to(torch.uint8) for plane in stack])
+
+    def orientation(self, angle: Tensor, confidence: Tensor) -> tuple[Tensor, Tensor]:
+        """Confidence-weighted mean in the doubled angle; the length of the mean vector is the new confidence."""
+        angles, confidences = [], []
+        for a, c in zip(angle.float(), confidence.float(), strict=True):
+            weight = torch.where(torch.isfinite(a), c, 0)
+            a = torch.nan_to_num(a)
+            x, y = self(weight * torch.cos(2 * a)), self(weight * torch.sin(2 * a))
+            length = torch.hypot(x, y)
+            angles.append(torch.where(length > 1e-4, torch.remainder(torch.atan2(y, x) / 2, torch.pi), torch.nan).half())
+            confidences.append(length.half())
+        return torch.stack(angles), torch.stack(confidences)
+
+
+def field_names() -> tuple[str, ...]:
+    """The tensor fields of ``Views`` in order (for whoever stores them)."""
+    return tuple(f.name for f in fields(Views) if f.name in SHAPES)
