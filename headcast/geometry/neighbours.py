@@ -1,0 +1,32 @@
+"""Nearest neighbours among points (SciPy's k-d tree)."""
+
+from __future__ import annotations
+
+import torch
+from jaxtyping import Float, Int
+from scipy.spatial import cKDTree
+from torch import Tensor
+
+from headcast.errors import HeadcastError
+
+
+def nearest(
+    queries: Float[Tensor, "Q 3"], points: Float[Tensor, "P 3"], count: int
+) -> tuple[Float[Tensor, "Q k"], Int[Tensor, "Q k"]]:
+    """Distances (m) and indices of the ``count`` nearest points, nearest first; no gradient.
+
+    Raises ``HeadcastError`` if there are fewer than ``count`` points or a coordinate is not finite.
+    """
+    if len(points) < count:
+        raise HeadcastError("nearest neighbours", f"{count} neighbours wanted among {len(points)} points")
+    if not torch.isfinite(points.detach().sum() + queries.detach().sum()):
+        raise HeadcastError("nearest neighbours", "a coordinate is not finite")
+    tree = cKDTree(points.detach().cpu().double().numpy())
+    distance, index = tree.query(queries.detach().cpu().double().numpy(), k=range(1, count + 1))
+    return torch.from_numpy(distance).to(queries), torch.from_numpy(index).to(queries.device, torch.int64)
+
+
+def mean_neighbour_distance(points: Float[Tensor, "N 3"], count: int = 3) -> Float[Tensor, "N"]:
+    """The mean distance (m) from each point to its ``count`` nearest others: the usual initial scale of a Gaussian (Kerbl et al. 2023)."""
+    distance, _ = nearest(points, points, min(count + 1, len(points)))
+    return distance[:, 1:].mean(1) if len(points) > 1 else torch.full((len(points),), torch.nan).to(points)

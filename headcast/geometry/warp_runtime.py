@@ -1,0 +1,38 @@
+"""The one place that starts warp: quietly, on the device and the stream of the torch tensors involved."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+import warp as wp
+from torch import Tensor
+
+wp.config.log_level = wp.LOG_ERROR
+wp.init()
+
+
+def as_array(tensor: Tensor, dtype: Any = None) -> Any:
+    """Lend a tensor's memory to a kernel, without its history; rows become vectors when ``dtype`` is a vector type."""
+    return wp.from_torch(tensor.detach().contiguous(), dtype=dtype, requires_grad=False)
+
+
+def launch(kernel: Any, count: int, inputs: Sequence[Any], device: torch.device) -> None:
+    """Run ``kernel`` for ``count`` threads on the device and, on CUDA, in the stream that torch uses now."""
+    if count <= 0:
+        return
+    if device.type == "cuda":
+        wp.launch(kernel, dim=count, inputs=list(inputs), stream=wp.stream_from_torch(torch.cuda.current_stream(device)))
+    else:
+        wp.launch(kernel, dim=count, inputs=list(inputs), device="cpu")
+
+
+def mesh_of(vertices: Tensor, faces: Tensor, winding: bool = False) -> wp.Mesh:
+    """Build a bounding volume hierarchy over a triangle mesh (float32, on the device of ``vertices``)."""
+    points = as_array(vertices.detach().float().clone(), wp.vec3)
+    indices = as_array(faces.to(torch.int32).reshape(-1).clone())
+    if vertices.device.type == "cuda":
+        with wp.ScopedStream(wp.stream_from_torch(torch.cuda.current_stream(vertices.device))):
+            return wp.Mesh(points=points, indices=indices, support_winding_number=winding)
+    return wp.Mesh(points=points, indices=indices, support_winding_number=winding)
