@@ -57,7 +57,7 @@ def _matrix(like: Tensor) -> Float[Tensor, "3 3"]:
     return torch.tensor(RGB_TO_XYZ, dtype=like.dtype, device=like.device)
 
 
-def _white(like: Tensor) -> Float[Tensor, "3"]:
+def _white(like: Tensor) -> Float[Tensor, " 3"]:
     """The XYZ of linear RGB (1, 1, 1)."""
     return _matrix(like).sum(dim=1)
 
@@ -134,7 +134,9 @@ def _largest_colour_distance(like: Tensor) -> float:
     return float(_hyab(_hunt(_linear_to_lab(green)), _hunt(_linear_to_lab(blue)))) ** COLOUR_EXPONENT
 
 
-def _colour_difference(first: Float[Tensor, "H W 3"], second: Float[Tensor, "H W 3"], pixels_per_degree: float) -> Float[Tensor, "H W"]:
+def _colour_difference(
+    first: Float[Tensor, "H W 3"], second: Float[Tensor, "H W 3"], pixels_per_degree: float
+) -> Float[Tensor, "H W"]:
     """HyAB on filtered images, compressed and mapped to [0, 1]: small differences fill [0, 0.95], large ones the rest."""
     distance = _hyab(_perceived(first, pixels_per_degree), _perceived(second, pixels_per_degree)) ** COLOUR_EXPONENT
     largest = _largest_colour_distance(first)
@@ -144,7 +146,7 @@ def _colour_difference(first: Float[Tensor, "H W 3"], second: Float[Tensor, "H W
     return torch.where(distance < knee, low, high).clamp(0.0, 1.0)
 
 
-def _unit_lobes(taps: Float[Tensor, "k"]) -> Float[Tensor, "k"]:
+def _unit_lobes(taps: Float[Tensor, " k"]) -> Float[Tensor, " k"]:
     """Scale the positive weights to a sum of 1 and the negative ones to −1."""
     return torch.where(taps > 0, taps / taps.clamp(min=0).sum(), taps / -taps.clamp(max=0).sum())
 
@@ -164,7 +166,9 @@ def _feature_strength(luminance: Float[Tensor, "H W"], derivative: Tensor, gauss
     return torch.sqrt(horizontal**2 + vertical**2)[..., 0]
 
 
-def _feature_difference(first: Float[Tensor, "H W"], second: Float[Tensor, "H W"], pixels_per_degree: float) -> Float[Tensor, "H W"]:
+def _feature_difference(
+    first: Float[Tensor, "H W"], second: Float[Tensor, "H W"], pixels_per_degree: float
+) -> Float[Tensor, "H W"]:
     """How much more edge or point one image has than the other, in [0, 1], on normalised luminance."""
     gaussian, edge, point = _feature_filters(pixels_per_degree)
     pair = [(y + 16.0) / 116.0 for y in (first, second)]

@@ -6,6 +6,7 @@ Nothing here rounds to 8 bits. A mean over no pixel is NaN, never zero.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable
 
 import torch
@@ -21,14 +22,16 @@ MS_SSIM_WEIGHTS = (0.0448, 0.2856, 0.3001, 0.2363, 0.1333)
 MASK_THRESHOLD = 0.5
 
 
-def gaussian_kernel(sigma: float, radius: int) -> Float[Tensor, "k"]:
+def gaussian_kernel(sigma: float, radius: int) -> Float[Tensor, " k"]:
     """A sampled, normalised Gaussian of ``2 radius + 1`` taps (float64)."""
     taps = torch.arange(-radius, radius + 1, dtype=torch.float64)
     kernel = torch.exp(-(taps**2) / (2.0 * sigma**2))
     return kernel / kernel.sum()
 
 
-def filter_separable(image: Float[Tensor, "H W D"], rows: Float[Tensor, "k"], columns: Float[Tensor, "l"]) -> Float[Tensor, "H W D"]:
+def filter_separable(
+    image: Float[Tensor, "H W D"], rows: Float[Tensor, " k"], columns: Float[Tensor, " l"]
+) -> Float[Tensor, "H W D"]:
     """Correlate every channel with ``rows`` (vertically) and ``columns`` (horizontally), border replicated, same size."""
     stack = image.permute(2, 0, 1)[:, None]
     rows, columns = rows.to(image), columns.to(image)
@@ -164,5 +167,5 @@ def angular_error(angle: Float[Tensor, "*n"], truth: Float[Tensor, "*n"]) -> Flo
 
 def mean_finite(values: Iterable[float]) -> float:
     """Mean of the values that are not NaN; NaN where there is none."""
-    kept = [float(value) for value in values if value == value]
+    kept = [float(value) for value in values if not math.isnan(value)]
     return sum(kept) / len(kept) if kept else float("nan")

@@ -64,7 +64,9 @@ def describe_protocol(
     """
     return {
         "held_out_cameras": sorted(held_out_cameras),
-        "held_out_frames": {sequence: sorted(int(frame) for frame in frames) for sequence, frames in sorted(held_out_frames.items())},
+        "held_out_frames": {
+            sequence: sorted(int(frame) for frame in frames) for sequence, frames in sorted(held_out_frames.items())
+        },
         "size": [height, width],
         "truth": f"filmed image composited on black with the matte ({matte})",
         "matte": matte,
@@ -85,12 +87,20 @@ def describe_protocol(
 def _image_means(scores: Sequence[ViewScore]) -> dict[str, Any]:
     """Means of the image figures over views, and the same for each camera."""
     means = _means(scores, IMAGE_FIGURES, "")
-    return {**means, "views": len(scores), "by_camera": {c: _means(rows, IMAGE_FIGURES, "") for c, rows in _by_camera(scores).items()}}
+    return {
+        **means,
+        "views": len(scores),
+        "by_camera": {c: _means(rows, IMAGE_FIGURES, "") for c, rows in _by_camera(scores).items()},
+    }
 
 
 def _hair_means(scores: Sequence[ViewScore]) -> dict[str, Any]:
     means = _means(scores, HAIR_FIGURES, "hair_")
-    return {**means, "views": len(scores), "by_camera": {c: _means(rows, HAIR_FIGURES, "hair_") for c, rows in _by_camera(scores).items()}}
+    return {
+        **means,
+        "views": len(scores),
+        "by_camera": {c: _means(rows, HAIR_FIGURES, "hair_") for c, rows in _by_camera(scores).items()},
+    }
 
 
 def _by_camera(scores: Sequence[ViewScore]) -> dict[str, list[ViewScore]]:
