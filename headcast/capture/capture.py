@@ -1,0 +1,82 @@
+"""A capture as it lies on disk, the same for every data set: calibrated cameras, one video a camera, one plate a camera."""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from jaxtyping import Float
+
+from headcast.capture.camera import Camera
+from headcast.errors import CaptureError
+
+READERS = {"nersemble": "headcast.capture.nersemble"}
+DISTANCE_M = (0.2, 5.0)
+FACING_COSINE = 0.7
+
+
+@dataclass(frozen=True)
+class Capture:
+    """What was filmed of one subject in one sequence; every mapping has the same, sorted camera serials as keys.
+
+    ``cameras`` describe the raw frames; ``color`` holds the terms of a linear colour correction, or nothing where none is known.
+    """
+
+    subject: str
+    sequence: str
+    cameras: Mapping[str, Camera]
+    videos: Mapping[str, Path]
+    plates: Mapping[str, Path]
+    color: Mapping[str, Float[np.ndarray, "3 k"]]
+    calibration: tuple[Path, ...]
+
+    @property
+    def files(self) -> list[Path]:
+        """Every file that this capture consists of."""
+        return sorted([*self.calibration, *self.videos.values(), *self.plates.values()])
+
+
+def open_capture(reader: str, root: Path, subject: str, sequence: str, cameras: list[str] | None, min_cameras: int) -> Capture:
+    """Open a raw capture with the named reader and check its calibration; ``AssetMissing`` when it is not there."""
+    module = importlib.import_module(READERS[reader])
+    capture: Capture = module.read(root, subject, sequence, cameras)
+    if len(capture.cameras) < min_cameras:
+        raise CaptureError(f"{subject}/{sequence}", f"has {len(capture.cameras)} cameras", f"extraction.min_cameras asks for {min_cameras}")
+    check_calibration(list(capture.cameras.values()), str(capture.calibration[0]))
+    return capture
+
+
+def raw_files(reader: str, root: Path, subject: str, sequence: str) -> list[Path]:
+    """The files of a capture that exist already, without reading any: what Snakemake watches."""
+    return sorted(importlib.import_module(READERS[reader]).files(root, subject, sequence))
+
+
+def focus(cameras: list[Camera]) -> Float[np.ndarray, "3"]:
+    """The point (m, world) that is nearest to all optical axes in the least-squares sense: where the head is."""
+    normal, right = np.zeros((3, 3)), np.zeros(3)
+    for camera in cameras:
+        across = np.eye(3) - np.outer(camera.viewing_direction, camera.viewing_direction)
+        normal += across
+        right += across @ camera.center
+    return np.linalg.lstsq(normal, right, rcond=None)[0]
+
+
+def check_calibration(cameras: list[Camera], source: str) -> None:
+    """Cameras must surround and face one point 0.2–5 m away; otherwise ``CaptureError`` says which do not, and what may be wrong."""
+    target = focus(cameras)
+    wrong = [camera.serial for camera in cameras if not _faces(camera, target)]
+    if not wrong:
+        return
+    inverted = [Camera(c.serial, c.K, c.camera_to_world, c.width, c.height) for c in cameras]
+    swapped = all(_faces(camera, focus(inverted)) for camera in inverted)
+    hint = "the matrices look like camera-to-world: store world-to-camera" if swapped else "check units (metres) and axes (OpenCV: x right, y down, z forward)"
+    raise CaptureError(source, f"camera {wrong[0]} does not face the head from {DISTANCE_M[0]}–{DISTANCE_M[1]} m ({len(wrong)} of {len(cameras)} do not)", hint)
+
+
+def _faces(camera: Camera, target: Float[np.ndarray, "3"]) -> bool:
+    offset = target - camera.center
+    distance = float(np.linalg.norm(offset))
+    return DISTANCE_M[0] <= distance <= DISTANCE_M[1] and float(camera.viewing_direction @ offset) > FACING_COSINE * distance

@@ -1,0 +1,104 @@
+"""The raw layout of a NeRSemble download (Kirschstein et al., SIGGRAPH 2023), as ``nersemble-data`` delivers it."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from PIL import Image
+
+from headcast.capture.camera import Camera
+from headcast.capture.capture import Capture
+from headcast.errors import AssetMissing, BadFile, CaptureError
+
+ACCESS = (
+    "request access with the form linked at https://github.com/tobias-kirschstein/nersemble-data, then either set NERSEMBLE_DATA_URL"
+    " to the link you get or place the participant's folder there"
+)
+
+
+def read(root: Path, subject: str, sequence: str, cameras: list[str] | None = None) -> Capture:
+    """Open ``{root}/{subject}`` and pair calibration, videos and plates; every contradiction names its file."""
+    folder = root / subject
+    video_folder = folder / "sequences" / sequence / "images"
+    if not video_folder.is_dir():
+        raise AssetMissing(video_folder, f"the raw capture of {subject}/{sequence} is not there", ACCESS)
+    calibration = folder / "calibration" / "camera_params.json"
+    params = _json(calibration)
+    matrices = {str(serial): matrix for serial, matrix in _entry(params, "world_2_cam", calibration).items()}
+    serials = sorted(matrices if cameras is None else cameras)
+    videos = {serial: video_folder / f"cam_{serial}.mp4" for serial in serials}
+    plates = {serial: folder / "sequences" / "BACKGROUND" / f"image_{serial}.jpg" for serial in serials}
+    for serial in serials:
+        if serial not in matrices:
+            raise CaptureError(calibration, f"camera {serial} is not calibrated", "remove it from extraction.cameras or complete the file")
+        _require(videos[serial], f"camera {serial} has no video", "download it or list the cameras to use under extraction.cameras")
+        _require(plates[serial], f"camera {serial} has no background plate", "download the BACKGROUND sequence of this participant")
+    intrinsics = _entry(params, "intrinsics", calibration)
+    built = {s: _camera(s, matrices[s], intrinsics, plates[s], calibration) for s in serials}
+    color_file = folder / "calibration" / "color_calibration.json"
+    color = _color(color_file, serials) if color_file.exists() else {}
+    used = (calibration, color_file) if color else (calibration,)
+    return Capture(subject, sequence, built, videos, plates, color, used)
+
+
+def files(root: Path, subject: str, sequence: str) -> list[Path]:
+    """The raw files of a sequence that exist."""
+    folder = root / subject
+    patterns = ("calibration/*.json", f"sequences/{sequence}/images/cam_*.mp4", "sequences/BACKGROUND/image_*.jpg")
+    return [path for pattern in patterns for path in folder.glob(pattern)]
+
+
+def _camera(serial: str, matrix: Any, intrinsics: Any, plate: Path, source: Path) -> Camera:
+    K = intrinsics[serial] if isinstance(intrinsics, dict) else intrinsics
+    extrinsics = np.eye(4)
+    try:
+        given = np.asarray(matrix, dtype=np.float64)
+        extrinsics[: given.shape[0]] = given
+        K = np.asarray(K, dtype=np.float64)
+    except (ValueError, TypeError, IndexError, KeyError) as error:
+        raise BadFile(source, f"camera {serial}: not a matrix of numbers") from error
+    try:
+        with Image.open(plate) as image:
+            width, height = image.size
+    except OSError as error:
+        raise BadFile(plate, "cannot be read as an image", "download it again") from error
+    if not (0.2 * width < K[0, 2] < 0.8 * width and 0.2 * height < K[1, 2] < 0.8 * height):
+        raise CaptureError(source, f"camera {serial}: the principal point {K[:2, 2].round(1).tolist()} is not near the middle of the {width}×{height} image")
+    return Camera(serial, K, extrinsics, width, height)
+
+
+def _color(path: Path, serials: list[str]) -> dict[str, np.ndarray]:
+    entries = _json(path)
+    missing = [serial for serial in serials if serial not in entries]
+    if missing:
+        raise BadFile(path, f"camera {missing[0]} has no colour correction", "complete the file or set extraction.color_calibration: false")
+    matrices = {serial: np.asarray(entries[serial], dtype=np.float64) for serial in serials}
+    for serial, matrix in matrices.items():
+        if matrix.ndim != 2 or matrix.shape[0] != 3 or not np.isfinite(matrix).all():
+            raise BadFile(path, f"camera {serial}: a colour correction is a finite 3×k matrix")
+    return matrices
+
+
+def _json(path: Path) -> dict[str, Any]:
+    _require(path, "the calibration is not there", ACCESS)
+    try:
+        value = json.loads(path.read_text(encoding="utf-8"))
+    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+        raise BadFile(path, f"is not JSON ({error})", "download it again") from error
+    if not isinstance(value, dict):
+        raise BadFile(path, "must be a JSON object")
+    return value
+
+
+def _entry(params: dict[str, Any], key: str, path: Path) -> Any:
+    if key not in params:
+        raise BadFile(path, f"has no entry {key!r}", "it must hold world_2_cam and intrinsics")
+    return params[key]
+
+
+def _require(path: Path, wrong: str, todo: str) -> None:
+    if not path.is_file():
+        raise CaptureError(path, wrong, todo)

@@ -1,0 +1,61 @@
+"""fit_head: landmarks and cameras → the parametric head of every frame, for driver and surface."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from headcast.command import Progress
+from headcast.config import Fitting
+from headcast.fitting.fit import Fitted, fit
+from headcast.formats.frames import read_cameras
+from headcast.formats.track import read_head_params, read_landmarks, write_head_params
+from headcast.heads import HeadModel, load_head_model
+
+
+@dataclass(frozen=True)
+class Inputs:
+    """Landmarks, cameras and model; the two products to write; a sequence whose identity to share, if any."""
+
+    cameras: Path
+    landmarks: Path
+    model: Path
+    params: Path
+    surface: Path
+    identity: Path | None = None
+
+
+def run(inputs: Inputs, fitting: Fitting, progress: Progress) -> Path:
+    """Fit jointly over frames and views; one rigid track serves expression driver and surface."""
+    cameras, landmarks = read_cameras(inputs.cameras), read_landmarks(inputs.landmarks)
+    model = load_head_model(fitting.model, cache=inputs.model)
+    shared = read_head_params(inputs.identity)[0] if inputs.identity else None
+    fitted = fit(
+        landmarks,
+        cameras,
+        model,
+        max_iterations=fitting.max_iterations,
+        identity=None if shared is None else shared.identity,
+        scale=None if shared is None else shared.scale,
+        progress=progress,
+    )
+    facts = describe(fitted, model, next(iter(cameras.values())).width)
+    vertices = model.vertices(fitted.parameters).numpy()
+    write_head_params(inputs.params, fitted.parameters, facts)
+    write_head_params(inputs.surface, fitted.parameters, facts, vertices)
+    return inputs.params
+
+
+def describe(fitted: Fitted, model: HeadModel, size: int) -> dict[str, Any]:
+    """What a reader needs to know about a fit besides its numbers."""
+    error = np.asarray(fitted.reprojection_px, np.float64)
+    return {
+        "model": model.name,
+        "licence": model.licence,
+        "frames": int(fitted.parameters.expression.shape[0]),
+        "expression_names": list(model.expression_names),
+        "reprojection_percent": round(float(np.nanmean(error)) / size * 100, 4),
+    }

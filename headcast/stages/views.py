@@ -1,0 +1,47 @@
+"""Spread the views of a sequence over processes and collect what they wrote."""
+
+from __future__ import annotations
+
+import multiprocessing
+from collections.abc import Callable, Sequence
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from pathlib import Path
+from typing import Any
+
+from headcast.command import Progress
+from headcast.formats.atomic import atomic_path
+from headcast.formats.manifest import ProductWriter, member
+
+
+def write_members(writer: ProductWriter, work: Callable[..., dict[str, bytes]], jobs: Sequence[tuple[Any, ...]], workers: int, progress: Progress) -> None:
+    """Run ``work(*job)`` for every job; each returns {member name: bytes}, written where it was computed."""
+    folder = writer.path.parent
+    done = 0
+    if workers <= 1:
+        for done, job in enumerate(jobs, start=1):
+            _adopt(writer, _write(folder, work, job))
+            progress(done, len(jobs))
+        return
+    with ProcessPoolExecutor(workers, mp_context=multiprocessing.get_context("spawn")) as pool:
+        pending = [pool.submit(_write, folder, work, job) for job in jobs]
+        try:
+            for done, future in enumerate(as_completed(pending), start=1):
+                _adopt(writer, future.result())
+                progress(done, len(jobs))
+        except BaseException:
+            pool.shutdown(wait=False, cancel_futures=True)
+            raise
+
+
+def _write(folder: Path, work: Callable[..., dict[str, bytes]], job: tuple[Any, ...]) -> dict[str, dict[str, Any]]:
+    entries = {}
+    for name, data in work(*job).items():
+        with atomic_path(folder / name) as temporary:
+            temporary.write_bytes(data)
+        entries[name] = member(data)
+    return entries
+
+
+def _adopt(writer: ProductWriter, entries: dict[str, dict[str, Any]]) -> None:
+    for name, entry in entries.items():
+        writer.adopt(name, entry)

@@ -1,0 +1,7 @@
+"""Measure the avatar on held-out views."""
+
+from headcast.command import command
+from headcast.stages.evaluate import Inputs, run
+
+if __name__ == "__main__":
+    command(Inputs, run)

@@ -1,0 +1,7 @@
+"""Turn raw videos into working images with cameras and plates."""
+
+from headcast.command import command
+from headcast.stages.extract_frames import Inputs, run
+
+if __name__ == "__main__":
+    command(Inputs, run)

@@ -1,0 +1,7 @@
+"""Build and cache the embedded head model."""
+
+from headcast.command import command
+from headcast.stages.head_model import Inputs, run
+
+if __name__ == "__main__":
+    command(Inputs, run)

@@ -1,0 +1,7 @@
+"""Detect facial landmarks in every view."""
+
+from headcast.command import command
+from headcast.stages.landmarks import Inputs, run
+
+if __name__ == "__main__":
+    command(Inputs, run)

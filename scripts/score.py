@@ -1,0 +1,7 @@
+"""Score every stage against ground truth."""
+
+from headcast.command import command
+from headcast.stages.score import Inputs, run
+
+if __name__ == "__main__":
+    command(Inputs, run)
