@@ -162,6 +162,8 @@ def skull_track(parameters: HeadParameters) -> tuple[Float[Tensor, "F 3 3"], Flo
 
 def vertex_mask(value: Any, count: int) -> Bool[Tensor, "V"]:
     """A vertex mask from a mask or from (nested) vertex indices."""
+    if isinstance(value, tuple):
+        value = dict(enumerate(value))
     if isinstance(value, Mapping):
         value = torch.cat([torch.as_tensor(part).reshape(-1).long() for part in value.values()])
     tensor = torch.as_tensor(value)
