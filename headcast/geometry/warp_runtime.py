@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import sys
 from collections.abc import Sequence
 from typing import Any
 
@@ -9,8 +11,25 @@ import torch
 import warp as wp
 from torch import Tensor
 
-wp.config.log_level = wp.LOG_ERROR
-wp.init()
+
+def _start() -> None:
+    """Initialise warp; its native notice that there is no CUDA driver is kept off stderr, where users expect one-line errors only."""
+    wp.config.log_level = wp.LOG_ERROR
+    if torch.cuda.is_available():
+        wp.init()
+        return
+    sys.stderr.flush()
+    saved, sink = os.dup(2), os.open(os.devnull, os.O_WRONLY)
+    try:
+        os.dup2(sink, 2)
+        wp.init()
+    finally:
+        os.dup2(saved, 2)
+        os.close(saved)
+        os.close(sink)
+
+
+_start()
 
 
 def as_array(tensor: Tensor, dtype: Any = None) -> Any:
