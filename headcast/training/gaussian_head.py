@@ -1,0 +1,202 @@
+"""Stage two: Gaussian head and strand hair, splatted in one pass and trained together on the views of all sequences.
+
+Coarse to fine: the first steps see the views at half the size. All frames share one appearance; a small twist per frame takes up
+what the fitted pose is off. A fixed budget of Gaussians: the useless move to where the pictures ask for more.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from headcast.avatar.avatar import Rendered, splat
+from headcast.avatar.canonical import CanonicalHead, skull_track
+from headcast.avatar.distance_grid import SignedDistanceGrid
+from headcast.avatar.gaussian_head import GaussianHead, HeadPose
+from headcast.avatar.strands import StrandHair, skull_to_world
+from headcast.geometry.rotations import axis_angle_to_matrix
+from headcast.training.joint import Weights, hair_terms, head_terms, image_terms
+from headcast.training.losses import masked_mean
+from headcast.training.samples import View, Views
+
+
+@dataclass(frozen=True)
+class Schedule:
+    """How the optimisation proceeds, in shares of ``steps`` where nothing else is said; rates are Adam's."""
+
+    steps: int
+    size: int
+    seed: int = 0
+    coarse: float = 0.6
+    last_rate: float = 0.1
+    move_every: int = 50
+    move_first: float = 0.15
+    move_last: float = 0.7
+    move_most: float = 0.02
+    faint: float = 0.08
+    track: bool = True
+    weights: Weights = field(default_factory=Weights)
+
+
+HEAD_RATES = {
+    "offset": 2e-4,
+    "log_scales": 8e-3,
+    "quats": 3e-3,
+    "logit_opacities": 3e-2,
+    "color": 6e-3,
+    "color_sh": 1e-3,
+    "latent": 2e-3,
+}
+HAIR_RATES = {
+    "free_points": 2e-4,
+    "log_width": 1e-2,
+    "color": 6e-3,
+    "color_gradient": 4e-3,
+    "color_sh": 1e-3,
+    "logit_opacities": 2e-2,
+    "logit_taper": 1e-2,
+}
+NETWORK_RATE = 1e-3
+TWIST_RATE = 2e-4
+
+
+class JointTrainee:
+    """Head and hair under one optimiser; ``headcast.training.loop`` drives it."""
+
+    name = "train_avatar"
+
+    def __init__(
+        self,
+        views: Views,
+        canonical: CanonicalHead,
+        head: GaussianHead,
+        hair: StrandHair | None,
+        sway: Float[Tensor, "F S P 3"] | None,
+        inside: SignedDistanceGrid | None,
+        schedule: Schedule,
+        device: torch.device | str = "cpu",
+    ) -> None:
+        """``sway`` is the displacement of the hair points against the skull in each frame (skull frame, m), zero without it."""
+        self.schedule, self.device = schedule, torch.device(device)
+        self.canonical, self.head = canonical.to(device), head.to(device)
+        self.hair = None if hair is None else hair.to(device)
+        self.sway = None if sway is None else sway.to(device)
+        self.inside = None if inside is None else inside.to(device)
+        on_black = composited(views.resized(min(schedule.size, views.size[0])))
+        coarse = max(schedule.size // 2, 32)
+        self.levels = {schedule.size: on_black, coarse: on_black.resized(coarse)}
+        self.coarse = coarse
+        rotations, translations = skull_track(views.parameters)
+        self.rotations, self.translations = rotations.to(device), translations.to(device)
+        self.expressions = views.parameters.expression.float().to(device)
+        self.twist = nn.Parameter(torch.zeros(views.frames, 6, device=device))
+        self.demand = torch.zeros(len(head), device=device)
+        self._optimiser = torch.optim.Adam(self._groups(), lr=1e-3, eps=1e-15)
+
+    def _groups(self) -> list[dict[str, Any]]:
+        groups = [{"params": [getattr(self.head, name)], "lr": rate} for name, rate in HEAD_RATES.items()]
+        groups.append({"params": list(self.head.residual.parameters()), "lr": NETWORK_RATE})
+        if self.schedule.track:
+            groups.append({"params": [self.twist], "lr": TWIST_RATE})
+        if self.hair is not None:
+            groups += [{"params": [getattr(self.hair, name)], "lr": rate} for name, rate in HAIR_RATES.items()]
+        return [{**group, "base": group["lr"]} for group in groups]
+
+    @property
+    def optimisers(self) -> list[torch.optim.Optimizer]:
+        """The one Adam of all groups."""
+        return [self._optimiser]
+
+    def state_dict(self) -> dict[str, Any]:
+        """Both layers, the twists and the demand gathered since the last move."""
+        state = {"head": self.head.state_dict(), "twist": self.twist.detach(), "demand": self.demand}
+        return state if self.hair is None else {**state, "hair": self.hair.state_dict()}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Take over what ``state_dict`` returned."""
+        self.head.load_state_dict(state["head"])
+        if self.hair is not None:
+            self.hair.load_state_dict(state["hair"])
+        with torch.no_grad():
+            self.twist.copy_(state["twist"])
+            self.demand.copy_(state["demand"])
+
+    def pose(self, frame: int) -> HeadPose:
+        """The frame's expression and skull placement, with its trained twist."""
+        twist = self.twist[frame]
+        rotation = self.rotations[frame] @ axis_angle_to_matrix(twist[:3])
+        return HeadPose(self.expressions[frame], rotation, self.translations[frame] + twist[3:])
+
+    def picture(self, view: View) -> Rendered:
+        """What the avatar looks like from a view, at the view's size, on black."""
+        pose = self.pose(view.frame)
+        center = -view.world_to_camera[:3, :3].T @ view.world_to_camera[:3, 3]
+        layers = [self.head.gaussians(self.canonical, pose, center)]
+        if self.hair is not None:
+            points = self.hair.points if self.sway is None else self.hair.points + self.sway[view.frame]
+            layers.append(self.hair.gaussians(skull_to_world(points, pose.rotation, pose.translation), center))
+        height, width = view.matte.shape
+        return splat(layers, view.world_to_camera, view.K, width, height)
+
+    def step(self, index: int) -> Mapping[str, float | Tensor]:
+        """One view: render, compare, differentiate."""
+        self._set_rates(index)
+        size = self.coarse if index < self.schedule.coarse * self.schedule.steps else self.schedule.size
+        views = self.levels[size]
+        view = views.at(int(views.sampler(self.schedule.seed, index)[0]), self.device)
+        picture = self.picture(view)
+        weights = self.schedule.weights
+        terms = image_terms(picture, view, weights) | head_terms(self.head, weights)
+        if self.hair is not None and self.inside is not None:
+            terms |= hair_terms(self.hair, self.inside, weights)
+        terms["twist"] = weights.twist * (self.twist[:, :3] * 0.1).square().mean() + weights.twist * self.twist[:, 3:].square().mean()
+        total = torch.stack(list(terms.values())).sum()
+        total.backward()
+        error = masked_mean((picture.image.detach() - view.image).square(), view.visible)
+        return {"total": total.detach(), "psnr": -10 * torch.log10(error.clamp_min(1e-10)), **{k: v.detach() for k, v in terms.items()}}
+
+    def finish(self, index: int) -> None:
+        """After the optimiser: bounds, and now and then a move of useless Gaussians to where the demand is."""
+        self.head.guard()
+        if self.head.offset.grad is not None:
+            self.demand += self.head.offset.grad.norm(dim=-1)
+        schedule = self.schedule
+        share = index / max(schedule.steps, 1)
+        if schedule.move_first <= share <= schedule.move_last and (index + 1) % schedule.move_every == 0:
+            self._move()
+
+    @torch.no_grad()
+    def _move(self) -> None:
+        """Relocate the faint and the never seen beside the Gaussians with the largest summed positional gradient."""
+        useless = torch.where(self.demand == 0, -1.0, self.head.logit_opacities.sigmoid())
+        most = int(self.schedule.move_most * len(self.head))
+        order = torch.argsort(useless, stable=True)[:most]
+        gone = order[useless[order] < self.schedule.faint]
+        demand = self.demand.clone()
+        demand[gone] = -1
+        parents = torch.argsort(demand, descending=True, stable=True)[: len(gone)]
+        self.head.relocate(gone, parents)
+        changed = torch.cat((gone, parents))
+        for name in HEAD_RATES:
+            moments = self._optimiser.state.get(getattr(self.head, name), {})
+            for key in ("exp_avg", "exp_avg_sq"):
+                if key in moments:
+                    moments[key][changed] = 0
+        self.demand.zero_()
+
+    def _set_rates(self, index: int) -> None:
+        decay = self.schedule.last_rate ** (index / max(self.schedule.steps, 1))
+        for group in self._optimiser.param_groups:
+            group["lr"] = group["base"] * decay
+
+
+def composited(views: Views) -> Views:
+    """The same views with their images on black: image × matte, rounded once."""
+    images = [(image.float() * matte.float()[..., None] / 255).round().to(torch.uint8) for image, matte in zip(views.images, views.mattes, strict=True)]
+    return replace(views, _orders={}, images=torch.stack(images))

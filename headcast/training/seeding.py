@@ -1,0 +1,155 @@
+"""Where the Gaussians of a head start: spread over the fitted head and over the parts of the first-stage mesh that it lacks.
+
+Density follows what can be seen and how much it matters: the face gets most, what no training camera ever faces gets little.
+Colours are read from the training views, weighted by how frontally they see the surface.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import torch
+from jaxtyping import Bool, Float, Int
+from torch import Tensor
+
+from headcast.avatar.canonical import CanonicalHead, skull_track
+from headcast.avatar.gaussian_head import Seeds
+from headcast.geometry.meshes import face_areas, face_vectors, vertex_normals
+from headcast.training.samples import Views
+
+FACE_DENSITY, HIDDEN_DENSITY = 3.0, 0.15
+APART = 0.012
+"""The first-stage mesh contributes where it is farther (m) than this from the fitted head."""
+WIDTH = 0.6
+"""Standard deviation of a disc in units of the spacing of its neighbours."""
+MOST_VIEWS = 64
+
+
+class Surface(NamedTuple):
+    """Triangles to seed, canonical frame (m), with what they sample per area."""
+
+    vertices: Float[Tensor, "V 3"]
+    faces: Int[Tensor, "T 3"]
+    density: Float[Tensor, "T"]
+
+
+class Sighting(NamedTuple):
+    """What the training views show at points: weighted mean colour, hair and matte share, and the summed weight (0 = never faced)."""
+
+    color: Float[Tensor, "P 3"]
+    hair: Float[Tensor, "P"]
+    matte: Float[Tensor, "P"]
+    weight: Float[Tensor, "P"]
+
+
+def seed_head(
+    views: Views,
+    canonical: CanonicalHead,
+    mesh: tuple[Float[Tensor, "V 3"], Int[Tensor, "T 3"]] | None,
+    count: int,
+    generator: torch.Generator,
+) -> Seeds:
+    """``count`` seeds on the fitted head and on the first-stage ``mesh`` (canonical vertices and faces) where it shows no hair."""
+    surfaces = [model_surface(views, canonical)]
+    if mesh is not None:
+        surfaces.append(mesh_surface(views, canonical, *mesh))
+    surface = join(surfaces)
+    points, normals, spacing = spread(surface, count, generator)
+    sight = look(views, canonical, points, normals)
+    known = sight.weight > 0
+    fallback = sight.color[known].mean(0) if bool(known.any()) else torch.full((3,), 0.5)
+    colors = torch.where(known[:, None], sight.color, fallback)
+    return Seeds(points, normals, spacing * WIDTH, colors)
+
+
+def model_surface(views: Views, canonical: CanonicalHead) -> Surface:
+    """The fitted head: dense on the face, eyes and mouth, thin where no training camera looks."""
+    normals = vertex_normals(canonical.vertices, canonical.faces)
+    sight = look(views, canonical, canonical.vertices, normals)
+    special = canonical.face | canonical.mouth_interior | canonical.eyes
+    density = torch.where(special, FACE_DENSITY, torch.where(sight.weight > 0.05, 1.0, HIDDEN_DENSITY))
+    density = torch.where((sight.matte < 0.5) & (sight.weight > 0.05), 0.0, density)
+    return Surface(canonical.vertices, canonical.faces, density[canonical.faces].mean(1))
+
+
+def mesh_surface(views: Views, canonical: CanonicalHead, vertices: Float[Tensor, "V 3"], faces: Int[Tensor, "T 3"]) -> Surface:
+    """The part of the first-stage mesh that is away from the fitted head, inside the mattes and not hair (clothes, neck, glasses)."""
+    vertices = vertices.detach()
+    distance = canonical.bind(vertices).distance
+    sight = look(views, canonical, vertices, vertex_normals(vertices, faces))
+    keep = (distance > APART) & (sight.hair < 0.4) & (sight.matte > 0.7)
+    density = torch.where(sight.weight > 0.05, 1.0, HIDDEN_DENSITY) * keep
+    return Surface(vertices, faces, density[faces].mean(1))
+
+
+def join(surfaces: list[Surface]) -> Surface:
+    """One surface of several."""
+    starts = torch.tensor([0] + [len(surface.vertices) for surface in surfaces]).cumsum(0)
+    faces = torch.cat([surface.faces + start for surface, start in zip(surfaces, starts[:-1].tolist(), strict=True)])
+    return Surface(torch.cat([s.vertices for s in surfaces]), faces, torch.cat([s.density for s in surfaces]))
+
+
+def spread(
+    surface: Surface, count: int, generator: torch.Generator
+) -> tuple[Float[Tensor, "N 3"], Float[Tensor, "N 3"], Float[Tensor, "N"]]:
+    """Points, normals and spacing (m) of ``count`` samples by density, stratified along the list of triangles."""
+    share = face_areas(surface.vertices, surface.faces).double() * surface.density.double()
+    total = share.cumsum(0)
+    where = (torch.arange(count, dtype=torch.float64) + torch.rand(count, generator=generator, dtype=torch.float64)) / count
+    face = torch.searchsorted(total, where * total[-1]).clamp_max(len(share) - 1)
+    random = torch.rand(count, 2, generator=generator)
+    root = random[:, :1].sqrt()
+    barycentric = torch.cat((1 - root, root * (1 - random[:, 1:]), root * random[:, 1:]), dim=1)
+    corners = surface.faces[face]
+    points = (surface.vertices[corners] * barycentric[..., None]).sum(1)
+    smooth = (vertex_normals(surface.vertices, surface.faces)[corners] * barycentric[..., None]).sum(1)
+    flat = face_vectors(surface.vertices, surface.faces)[face]
+    normals = torch.where(smooth.norm(dim=-1, keepdim=True) > 0.1, smooth, flat)
+    spacing = (total[-1] / count / surface.density[face].double().clamp_min(1e-6)).sqrt().float()
+    return points, torch.nn.functional.normalize(normals, dim=-1), spacing
+
+
+@torch.no_grad()
+def look(views: Views, canonical: CanonicalHead, points: Float[Tensor, "P 3"], normals: Float[Tensor, "P 3"]) -> Sighting:
+    """Project canonical points into up to 64 training views, spread evenly, at the pose of each frame, expressions included.
+
+    A view counts with the squared cosine at which it faces the point. Occlusion is not tested: what is seen is an average.
+    """
+    rotations, translations = skull_track(views.parameters)
+    binding = canonical.bind(points)
+    basis, weight = canonical.bound_basis(binding), canonical.bound_weight(binding)
+    indices = views.training_indices()
+    indices = indices[torch.linspace(0, len(indices) - 1, min(MOST_VIEWS, len(indices))).long()]
+    total = torch.zeros(len(points), 6)
+    for index in indices.tolist():
+        view = views.at(index)
+        rotation = rotations[view.frame]
+        moved = points + torch.einsum("e,pec->pc", views.parameters.expression[view.frame].to(basis), basis)
+        world = canonical.place(moved, weight, rotation, translations[view.frame])
+        facing = torch.einsum("pij,pj->pi", canonical.rotations(weight, rotation), normals)
+        seen, inside, cosine = _sample(view.image, view.matte, view.hair, view.K, view.world_to_camera, world, facing)
+        total += torch.cat((seen, torch.ones(len(points), 1)), dim=1) * (cosine.square() * inside)[:, None]
+    mean = total / total[:, 5:].clamp_min(1e-9)
+    return Sighting(mean[:, :3], mean[:, 4], mean[:, 3], total[:, 5] / len(indices))
+
+
+def _sample(
+    image: Float[Tensor, "H W 3"],
+    matte: Float[Tensor, "H W"],
+    hair: Float[Tensor, "H W"],
+    K: Float[Tensor, "3 3"],
+    world_to_camera: Float[Tensor, "4 4"],
+    world: Float[Tensor, "P 3"],
+    facing: Float[Tensor, "P 3"],
+) -> tuple[Float[Tensor, "P 5"], Bool[Tensor, "P"], Float[Tensor, "P"]]:
+    """Colour, matte and hair at the projections (bilinear), whether they lie in the image, and the cosine to the viewing ray."""
+    local = world @ world_to_camera[:3, :3].T + world_to_camera[:3, 3]
+    pixel = (local @ K.T)[:, :2] / local[:, 2:].clamp_min(1e-6)
+    size = torch.tensor([image.shape[1], image.shape[0]], dtype=torch.float32)
+    grid = pixel / size * 2 - 1
+    planes = torch.cat((image, matte[..., None], hair[..., None]), dim=-1).permute(2, 0, 1)[None]
+    values = torch.nn.functional.grid_sample(planes, grid[None, None], padding_mode="border", align_corners=False)[0, :, 0].T
+    inside = (grid.abs() <= 1).all(-1) & (local[:, 2] > 0)
+    normal = facing @ world_to_camera[:3, :3].T
+    cosine = -(torch.nn.functional.normalize(normal, dim=-1) * torch.nn.functional.normalize(local, dim=-1)).sum(-1)
+    return values, inside, cosine.clamp_min(0)
