@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import numpy as np
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
+from headcast.avatar.voxel_grid import VoxelGrid, trilinear
 from headcast.errors import BadFile
-from headcast.geometry.meshes import signed_distance
+from headcast.geometry.queries import signed_distance
 
 DEFAULT_SPACING = 0.004
 DEFAULT_MARGIN = 0.03
@@ -36,42 +36,38 @@ class SignedDistanceGrid(nn.Module):
     @classmethod
     def from_mesh(
         cls,
-        vertices: Float[np.ndarray, "V 3"],
-        faces: Int[np.ndarray, "T 3"],
+        vertices: Float[Tensor, "V 3"],
+        faces: Int[Tensor, "T 3"],
         spacing: float = DEFAULT_SPACING,
         margin: float = DEFAULT_MARGIN,
     ) -> SignedDistanceGrid:
-        """Sample the distance to a closed (or nearly closed) mesh in a box ``margin`` (m) larger than it."""
-        lower = vertices.min(0) - margin
-        shape = np.ceil((vertices.max(0) + margin - lower) / spacing).astype(int) + 1
-        axes = [lower[axis] + spacing * np.arange(shape[axis]) for axis in range(3)]
-        points = np.stack(np.meshgrid(*axes, indexing="ij"), axis=-1).reshape(-1, 3)
-        distance = np.asarray(signed_distance(points, vertices, faces)).reshape(shape)
-        return cls(torch.as_tensor(distance), torch.as_tensor(lower), spacing)
+        """Sample the distance to a closed (or nearly closed) mesh in a box ``margin`` (m) larger than it, on the device of the mesh."""
+        vertices = vertices.detach().to(torch.float32)
+        grid = VoxelGrid.around(vertices.amin(0) - margin, vertices.amax(0) + margin, spacing)
+        distance = signed_distance(grid.centers(), vertices, faces.long())
+        return cls(distance.reshape(grid.shape), grid.lower, spacing)
+
+    @property
+    def upper(self) -> Float[Tensor, "3"]:
+        """The far corner of the sampled box (m)."""
+        return self.lower + self.spacing * (torch.tensor(self.values.shape, device=self.lower.device) - 1)
 
     def forward(self, points: Float[Tensor, "*n 3"]) -> Float[Tensor, "*n"]:
         """Signed distance (m) at canonical points (m); differentiable in the points."""
-        size = torch.tensor(self.values.shape, device=points.device)
-        place = (points - self.lower) / self.spacing
-        inside = torch.minimum(place.clamp_min(0), (size - 1).to(place))
-        base = torch.minimum(inside.detach().floor().long(), size - 2)
-        weight = inside - base
-        total = torch.zeros_like(place[..., 0])
-        for corner in torch.cartesian_prod(*[torch.arange(2, device=points.device)] * 3):
-            share = torch.where(corner.bool(), weight, 1 - weight).prod(-1)
-            total = total + share * self.values[tuple((base + corner).unbind(-1))]
-        beyond = (place - inside).square().sum(-1)
-        return total + torch.where(beyond > 0, beyond.clamp_min(1e-12).sqrt() * self.spacing, torch.zeros_like(beyond))
+        flat = points.reshape(-1, 3)
+        value = trilinear(self.values[..., None], (flat - self.lower) / self.spacing)[:, 0]
+        beyond = (flat - torch.minimum(torch.maximum(flat, self.lower), self.upper)).square().sum(-1)
+        far = torch.where(beyond > 0, beyond.clamp_min(1e-18).sqrt(), torch.zeros_like(beyond))
+        return (value + far).reshape(points.shape[:-1])
 
     def gradient(self, points: Float[Tensor, "*n 3"]) -> Float[Tensor, "*n 3"]:
         """The unit direction away from the head at canonical points, by central differences of half a cell."""
-        step = 0.5 * self.spacing
-        offsets = step * torch.eye(3, device=points.device, dtype=points.dtype)
+        offsets = 0.5 * self.spacing * torch.eye(3, device=points.device, dtype=points.dtype)
         slope = torch.stack([self(points + offset) - self(points - offset) for offset in offsets], dim=-1)
         return torch.nn.functional.normalize(slope, dim=-1)
 
     def push_out(self, points: Float[Tensor, "*n 3"], clearance: float = 0.0, rounds: int = 2) -> Float[Tensor, "*n 3"]:
-        """Points moved along the gradient until they lie at least ``clearance`` (m) outside; others stay."""
+        """Points moved along the gradient until they lie about ``clearance`` (m) outside; those outside already stay."""
         for _ in range(rounds):
             depth = torch.relu(clearance - self(points))
             points = points + depth[..., None] * self.gradient(points)

@@ -14,6 +14,7 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from headcast.errors import BadFile
+from headcast.geometry.rotations import quaternion_multiply, rotation_between
 from headcast.rendering.splat import Gaussians
 
 RGB = slice(0, 3)
@@ -27,7 +28,6 @@ DEFAULT_WIDTH = 3e-4
 DEFAULT_OPACITY = 0.8
 DEFAULT_TAPER = 0.2
 SHORTEST_SEGMENT = 1e-6
-STEEPEST_TURN = 1e-6
 SH_C1 = 0.4886025119029199
 """Real spherical harmonics of degree 1: sqrt(3 / 4 pi)."""
 
@@ -47,26 +47,6 @@ def segments(points: Float[Tensor, "S P 3"]) -> Segments:
     return Segments((points[:, 1:] + points[:, :-1]) / 2, steps / lengths[..., None], lengths)
 
 
-def quaternion_product(a: Float[Tensor, "*n 4"], b: Float[Tensor, "*n 4"]) -> Float[Tensor, "*n 4"]:
-    """The Hamilton product a b (w first): first turn by b, then by a."""
-    real = a[..., :1] * b[..., :1] - (a[..., 1:] * b[..., 1:]).sum(-1, keepdim=True)
-    imaginary = a[..., :1] * b[..., 1:] + b[..., :1] * a[..., 1:] + torch.linalg.cross(a[..., 1:], b[..., 1:])
-    return torch.cat((real, imaginary), dim=-1)
-
-
-def smallest_turn(start: Float[Tensor, "*n 3"], end: Float[Tensor, "*n 3"]) -> Float[Tensor, "*n 4"]:
-    """The unit quaternion of the smallest rotation from ``start`` to ``end`` (unit vectors); any half turn when they oppose."""
-    cosine = (start * end).sum(-1, keepdim=True)
-    quaternion = torch.cat((1 + cosine, torch.linalg.cross(start, end)), dim=-1)
-    return torch.nn.functional.normalize(torch.where(cosine > STEEPEST_TURN - 1, quaternion, _half_turn(start)), dim=-1)
-
-
-def _half_turn(axis: Float[Tensor, "*n 3"]) -> Float[Tensor, "*n 4"]:
-    x, y, z = axis.unbind(-1)
-    flat = torch.where(z.abs()[..., None] < 0.9, torch.stack((-y, x, 0 * z), -1), torch.stack((0 * x, -z, y), -1))
-    return torch.cat((torch.zeros_like(x)[..., None], flat), dim=-1)
-
-
 def transported_frames(directions: Float[Tensor, "S Q 3"]) -> Float[Tensor, "S Q 4"]:
     """Rotations (unit quaternions) of the x axis onto each direction, carried along the strand without twist.
 
@@ -74,10 +54,10 @@ def transported_frames(directions: Float[Tensor, "S Q 3"]) -> Float[Tensor, "S Q
     between neighbouring directions. The product over the strand is a prefix scan of ⌈log2 Q⌉ steps instead of Q.
     """
     before = torch.cat((torch.tensor([1.0, 0.0, 0.0]).to(directions).expand_as(directions[:, :1]), directions[:, :-1]), dim=1)
-    turns = smallest_turn(before, directions)
+    turns = rotation_between(before, directions)
     stride = 1
     while stride < turns.shape[1]:
-        turns = torch.cat((turns[:, :stride], quaternion_product(turns[:, stride:], turns[:, :-stride])), dim=1)
+        turns = torch.cat((turns[:, :stride], quaternion_multiply(turns[:, stride:], turns[:, :-stride])), dim=1)
         stride *= 2
     return torch.nn.functional.normalize(turns, dim=-1)
 

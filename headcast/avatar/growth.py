@@ -1,0 +1,205 @@
+"""Strands grown from the scalp through the orientation field: rooted, ordered in layers, inside the hair, outside the head.
+
+Each root is traced along the dominant direction of the tensor field with the sign of its last step (tensorlines: Weinstein et al.,
+Visualization 1999). A strand rises from the scalp to its own layer of the hair and stays there until it leaves the hair volume.
+What is not observed and hence a prior: the layer (stratified random), the sign at the root (away from the scalp and down), the
+direction of hair that no two cameras see (diffused, weakly pulled down along the head).
+"""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Bool, Float, Int
+from torch import Tensor
+from torch.nn import functional
+
+from headcast.avatar.distance_grid import SignedDistanceGrid
+from headcast.avatar.hair_volume import HairView, hair_occupancy, pool_view
+from headcast.avatar.orientation_field import OrientationField, apply, orientation_field, principal
+from headcast.avatar.voxel_grid import VoxelGrid
+from headcast.errors import CaptureError
+from headcast.geometry.meshes import sample_surface
+from headcast.geometry.neighbours import nearest
+
+logger = logging.getLogger(__name__)
+
+CANDIDATES = 6
+SPARE = 1.3
+SIGN_NEIGHBOURS, SIGN_ROUNDS = 12, 10
+POWER_STEPS = 3
+
+
+@dataclass(frozen=True)
+class GrowthSettings:
+    """How strands are grown; lengths in metres, the rest without unit."""
+
+    strands: int = 1500
+    points: int = 16
+    voxel: float = 0.004
+    step: float = 0.002
+    longest: float = 0.5
+    shortest: float = 0.015
+    clearance: float = 0.0008
+    rise: float = 0.015
+    """Arc length within which a strand gets (1 − 1/e) of the way to its layer."""
+    steepest: float = 0.5
+    """Largest slope against the field with which a strand seeks its layer."""
+    lowest_layer: float = 0.25
+    """Layers are spread evenly from here to 1, the outer surface."""
+    seed: int = 0
+
+
+def scalp_roots(
+    vertices: Float[Tensor, "V 3"], faces: Int[Tensor, "T 3"], scalp: Float[Tensor, "V"], count: int, seed: int
+) -> Float[Tensor, "n 3"]:
+    """At most ``count`` points on the scalp (weight > 0.5) as far from each other as can be, in an order whose every prefix is so too.
+
+    Farthest-point order of area-uniform candidates: a progressive Poisson-disk set. CaptureError when the model has no scalp.
+    """
+    on_scalp = faces[(scalp[faces] > 0.5).all(-1)]
+    if len(on_scalp) == 0:
+        raise CaptureError("hair growth", "the head model has no scalp", "use a head model with scalp weights")
+    generator = torch.Generator(device="cpu").manual_seed(seed)
+    points, _, _ = sample_surface(vertices.cpu(), on_scalp.cpu(), CANDIDATES * count, generator)
+    return points[farthest_order(points, count)].to(vertices)
+
+
+def farthest_order(points: Float[Tensor, "n 3"], count: int) -> Int[Tensor, "m"]:
+    """Indices of points such that each next one is the farthest from all before it (Gonzalez 1985)."""
+    chosen = torch.zeros(min(count, len(points)), dtype=torch.long, device=points.device)
+    distance = torch.full_like(points[:, 0], torch.inf)
+    for position in range(1, len(chosen)):
+        distance = torch.minimum(distance, (points - points[chosen[position - 1]]).square().sum(-1))
+        chosen[position] = distance.argmax()
+    return chosen
+
+
+def root_directions(field: OrientationField, roots: Float[Tensor, "n 3"], outward: Float[Tensor, "n 3"]) -> Float[Tensor, "n 3"]:
+    """Unit directions in which hair leaves the scalp: the line of the field just above, signed away from the scalp and downwards.
+
+    Neighbouring roots vote, so that a sign follows its surroundings where gravity cannot tell.
+    """
+    line = principal(field.grid.sample(field.tensors, roots + 1.5 * field.grid.spacing * outward))
+    prior = line[:, 1] * -1.0 + 0.3 * (line * outward).sum(-1)
+    index = nearest(roots, roots, SIGN_NEIGHBOURS)[1]
+    vote = prior
+    for _ in range(SIGN_ROUNDS):
+        signed = line * torch.tanh(4 * vote)[:, None]
+        vote = prior + 0.5 * (line[:, None] * signed[index]).sum(-1).mean(1)
+    return line * torch.where(vote < 0, -1.0, 1.0)[:, None]
+
+
+def _in_hair(field: OrientationField, head: SignedDistanceGrid, points: Float[Tensor, "n 3"]) -> Bool[Tensor, "n"]:
+    inside = (head.values <= 0).to(points)[..., None]
+    skull = VoxelGrid(head.lower, float(head.spacing), tuple(inside.shape[:3])).sample(inside, points)[:, 0]
+    hair = field.grid.sample(field.occupancy[..., None].to(points), points)[:, 0]
+    return hair >= 0.35 * (1 - skull).clamp_min(0.2)
+
+
+def _next_direction(
+    field: OrientationField,
+    settings: GrowthSettings,
+    points: Float[Tensor, "n 3"],
+    before: Float[Tensor, "n 3"],
+    outward: Float[Tensor, "n 3"],
+    target: Float[Tensor, "n"],
+) -> Float[Tensor, "n 3"]:
+    tensors = field.grid.sample(field.tensors, points)
+    along = before
+    for _ in range(POWER_STEPS):
+        along = functional.normalize(apply(tensors, along) + 1e-3 * before, dim=-1)
+    layer = field.grid.sample(field.layer[..., None], points)[:, 0]
+    slope = (3 * (target - layer)).clamp(-settings.steepest, settings.steepest)
+    across = outward - (outward * along).sum(-1, keepdim=True) * along
+    return functional.normalize(along + slope[:, None] * across, dim=-1)
+
+
+def trace(
+    field: OrientationField,
+    head: SignedDistanceGrid,
+    roots: Float[Tensor, "n 3"],
+    layer: Float[Tensor, "n"],
+    settings: GrowthSettings,
+) -> tuple[Float[Tensor, "n M 3"], Int[Tensor, "n"]]:
+    """Paths from the roots in steps of ``settings.step`` and how many of their points count; the rest repeats the last one."""
+    outward = head.gradient(roots)
+    direction = root_directions(field, roots, outward)
+    path, alive = [roots], torch.ones(len(roots), dtype=torch.bool, device=roots.device)
+    counts = torch.ones(len(roots), dtype=torch.long, device=roots.device)
+    for step in range(int(settings.longest / settings.step)):
+        target = layer * (1 - torch.exp(torch.tensor(-(step + 1) * settings.step / settings.rise)).to(layer))
+        here = path[-1]
+        bent = _next_direction(field, settings, here, direction, head.gradient(here), target)
+        there = head.push_out(here + settings.step * bent, settings.clearance, rounds=1)
+        alive = alive & _in_hair(field, head, there)
+        direction = torch.where(alive[:, None], functional.normalize(there - here, dim=-1), direction)
+        path.append(torch.where(alive[:, None], there, here))
+        counts = counts + alive
+        if not bool(alive.any()):
+            break
+    return torch.stack(path, dim=1), counts
+
+
+def resample(paths: Float[Tensor, "n M 3"], count: int) -> Float[Tensor, "n P 3"]:
+    """``count`` points at equal arc length along each path, ends included; repeated points at the end do not matter."""
+    steps = (paths[:, 1:] - paths[:, :-1]).norm(dim=-1)
+    arc = functional.pad(steps.cumsum(1), (1, 0))
+    share = torch.linspace(0, 1, count, device=paths.device, dtype=paths.dtype)
+    wanted = (arc[:, -1:] * share).contiguous()
+    after = torch.searchsorted(arc.contiguous(), wanted).clamp(1, arc.shape[1] - 1)
+    low, high = torch.gather(arc, 1, after - 1), torch.gather(arc, 1, after)
+    weight = ((wanted - low) / (high - low).clamp_min(1e-9)).clamp(0, 1)[..., None]
+    pick = after[..., None].expand(-1, -1, 3)
+    return (1 - weight) * torch.gather(paths, 1, pick - 1) + weight * torch.gather(paths, 1, pick)
+
+
+def strand_lengths(strands: Float[Tensor, "n P 3"]) -> Float[Tensor, "n"]:
+    """The arc length of each strand (m)."""
+    return (strands[:, 1:] - strands[:, :-1]).norm(dim=-1).sum(-1)
+
+
+def stratified(count: int, lowest: float, seed: int) -> Float[Tensor, "n"]:
+    """Numbers evenly spread over (lowest, 1) in random order."""
+    generator = torch.Generator(device="cpu").manual_seed(seed)
+    order = torch.randperm(count, generator=generator)
+    return lowest + (1 - lowest) * (order + torch.rand(count, generator=generator)) / count
+
+
+def grow(
+    field: OrientationField, head: SignedDistanceGrid, roots: Float[Tensor, "n 3"], settings: GrowthSettings
+) -> Float[Tensor, "S P 3"]:
+    """Strands (m, skull frame) from the first ``settings.strands`` roots whose hair is longer than ``settings.shortest``."""
+    layer = stratified(len(roots), settings.lowest_layer, settings.seed).to(roots)
+    paths, _ = trace(field, head, roots, layer, settings)
+    paths = paths[strand_lengths(paths) >= settings.shortest][: settings.strands]
+    if len(paths) == 0:
+        raise CaptureError("hair growth", "no strand is long enough", "check hair masks, head placement and growth.shortest")
+    strands = resample(paths, settings.points)
+    strands[:, 1:] = head.push_out(strands[:, 1:], settings.clearance)
+    return strands
+
+
+def grow_strands(
+    views: list[HairView],
+    vertices: Float[Tensor, "V 3"],
+    faces: Int[Tensor, "T 3"],
+    scalp: Float[Tensor, "V"],
+    settings: GrowthSettings | None = None,
+    head: SignedDistanceGrid | None = None,
+) -> tuple[Float[Tensor, "S P 3"], OrientationField]:
+    """Grow hair from pictures: views in the skull frame, the canonical head mesh (m) and its scalp weights; device of ``vertices``.
+
+    Returns strands (m, skull frame, root first) and the field they follow. CaptureError when masks leave no hair or no strand.
+    """
+    settings = settings or GrowthSettings()
+    head = head or SignedDistanceGrid.from_mesh(vertices, faces)
+    pooled = [pool_view(view, head, settings.voxel) for view in views]
+    grid = VoxelGrid.around(head.lower, head.upper, settings.voxel)
+    field = orientation_field(grid, hair_occupancy(grid, pooled, head), pooled, head)
+    roots = scalp_roots(vertices, faces, scalp, int(SPARE * settings.strands), settings.seed).to(head.lower)
+    strands = grow(field, head, roots, settings)
+    logger.info("grew %d strands, median length %.0f mm", len(strands), 1000 * float(strand_lengths(strands).median()))
+    return strands, field
