@@ -11,9 +11,9 @@ from headcast.errors import HeadcastError
 
 
 def nearest(
-    queries: Float[Tensor, "Q 3"], points: Float[Tensor, "P 3"], count: int
+    queries: Float[Tensor, "Q D"], points: Float[Tensor, "P D"], count: int
 ) -> tuple[Float[Tensor, "Q k"], Int[Tensor, "Q k"]]:
-    """Distances (m) and indices of the ``count`` nearest points, nearest first; no gradient.
+    """Distances and indices of the ``count`` nearest points, nearest first; no gradient.
 
     Raises ``HeadcastError`` if there are fewer than ``count`` points or a coordinate is not finite.
     """
