@@ -1,0 +1,30 @@
+rule download:
+    """Make sure that the raw capture is there, whole and plausible; fetch it where a link is given."""
+    input: plan.raw
+    output: at.download
+    log: at.log("download")
+    benchmark: at.benchmark("download")
+    conda: "../envs/capture.yaml"
+    params: code=code_hash("headcast.stages.download"), settings=settings.settings("extraction"), root=plan.root, reader=plan.reader
+    resources: mem_mb=1_000, runtime=240
+    message: "checking the raw capture of {wildcards.subject}/{wildcards.sequence}"
+    shell:
+        "python {HERE:q}/scripts/download.py --subject {wildcards.subject:q} --sequence {wildcards.sequence:q} --data-root {params.root:q}"
+        " --reader {params.reader:q} --settings {params.settings:q} --output {output:q} --log {log:q}"
+
+
+rule extract_frames:
+    """Decode, colour-correct, crop and resize the frames of every camera, with cameras and plates."""
+    input: at.download
+    output: images=at.images, cameras=at.cameras, background=at.background
+    log: at.log("extract_frames")
+    benchmark: at.benchmark("extract_frames")
+    conda: "../envs/capture.yaml"
+    params: code=code_hash("headcast.stages.extract_frames"), settings=settings.settings("extraction"), root=plan.root, reader=plan.reader
+    threads: 4
+    resources: mem_mb=4_000, runtime=60
+    message: "extracting the frames of {wildcards.subject}/{wildcards.sequence}"
+    shell:
+        "python {HERE:q}/scripts/extract_frames.py --raw {input:q} --subject {wildcards.subject:q} --sequence {wildcards.sequence:q}"
+        " --data-root {params.root:q} --reader {params.reader:q} --settings {params.settings:q} --images {output.images:q}"
+        " --cameras {output.cameras:q} --background {output.background:q} --workers {threads} --log {log:q}"

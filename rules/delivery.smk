@@ -1,0 +1,56 @@
+rule evaluate:
+    """Measure the avatar on cameras and frames that it has never seen."""
+    input:
+        images=plan.of_sequences(at.images), cameras=plan.of_sequences(at.cameras), background=plan.of_sequences(at.background),
+        mattes=plan.of_sequences(at.mattes), masks=plan.of_sequences(at.hair_masks), params=plan.of_sequences(at.driver_params), avatar=at.avatar,
+    output: metrics=at.evaluation, frames=at.evaluation_frames, picture=report(at.evaluation_picture, category="evaluation", labels={"subject": "{subject}", "sequence": "{sequence}"})
+    log: at.log("evaluate")
+    benchmark: at.benchmark("evaluate")
+    conda: "../envs/evaluation.yaml"
+    params:
+        code=code_hash("headcast.stages.evaluate"), settings=settings.settings("evaluation", "held_out"), truth=plan.ground_truth,
+        benchmarks=lambda wildcards, output: str(Path(output.metrics).parent.parent / "benchmarks"),
+    threads: 2
+    resources: gpu=1, mem_mb=8_000, runtime=120
+    message: "evaluating {wildcards.subject}/{wildcards.sequence} on held-out views"
+    shell:
+        "python {HERE:q}/scripts/evaluate.py --images {input.images:q} --cameras {input.cameras:q} --background {input.background:q}"
+        " --mattes {input.mattes:q} --masks {input.masks:q} --params {input.params:q} --avatar {input.avatar:q} --truth {params.truth:q}"
+        " --benchmarks {params.benchmarks:q} --settings {params.settings:q} --metrics {output.metrics:q} --frames {output.frames:q}"
+        " --picture {output.picture:q} --log {log:q}"
+
+
+rule score:
+    """Score every stage against ground truth, where the capture carries it."""
+    input:
+        images=at.images, cameras=at.cameras, background=at.background, mattes=at.mattes, masks=at.hair_masks, orientation=at.orientation_maps,
+        landmarks=at.landmarks, surface=at.surface_params, model=at.head_model.format(model=settings.fitting.model), avatar=at.avatar,
+    output: at.scores
+    log: at.log("score")
+    benchmark: at.benchmark("score")
+    conda: "../envs/evaluation.yaml"
+    params: code=code_hash("headcast.stages.score"), settings=settings.settings("fitting"), truth=plan.ground_truth
+    threads: 2
+    resources: mem_mb=8_000, runtime=60
+    message: "scoring the stages of {wildcards.subject}/{wildcards.sequence}"
+    shell:
+        "python {HERE:q}/scripts/score.py --images {input.images:q} --cameras {input.cameras:q} --background {input.background:q}"
+        " --mattes {input.mattes:q} --masks {input.masks:q} --orientation {input.orientation:q} --landmarks {input.landmarks:q}"
+        " --surface {input.surface:q} --model {input.model:q} --avatar {input.avatar:q} --truth {params.truth:q} --sequence {wildcards.sequence:q}"
+        " --settings {params.settings:q} --output {output:q} --log {log:q}"
+
+
+rule reenact:
+    """Film the avatar, driven by the fitted track of a sequence."""
+    input: avatar=at.avatar, params=plan.driver, cameras=at.cameras, images=at.images
+    output: report(at.reenactment, category="re-enactment")
+    log: at.log("reenact")
+    benchmark: at.benchmark("reenact")
+    conda: "../envs/evaluation.yaml"
+    params: code=code_hash("headcast.stages.reenact"), settings=settings.settings("reenactment")
+    threads: 2
+    resources: gpu=1, mem_mb=4_000, runtime=60
+    message: "filming {wildcards.subject}/{wildcards.sequence}"
+    shell:
+        "python {HERE:q}/scripts/reenact.py --avatar {input.avatar:q} --params {input.params:q} --cameras {input.cameras:q} --images {input.images:q}"
+        " --settings {params.settings:q} --output {output:q} --log {log:q}"

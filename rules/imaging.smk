@@ -1,0 +1,64 @@
+rule matting:
+    """Separate the subject from the known background plate."""
+    input: images=at.images, background=at.background
+    output: at.mattes
+    log: at.log("matting")
+    benchmark: at.benchmark("matting")
+    conda: "../envs/matting.yaml"
+    params: code=code_hash("headcast.stages.matting"), settings=settings.settings("matting")
+    threads: 4
+    resources: mem_mb=6_000, runtime=120
+    message: "matting {wildcards.subject}/{wildcards.sequence}"
+    shell:
+        "python {HERE:q}/scripts/matting.py --images {input.images:q} --background {input.background:q} --settings {params.settings:q}"
+        " --output {output:q} --workers {threads} --log {log:q}"
+
+
+rule landmarks:
+    """Detect facial landmarks in every view and reconcile them over the cameras."""
+    input: images=at.images, cameras=at.cameras
+    output: at.landmarks
+    log: at.log("landmarks")
+    benchmark: at.benchmark("landmarks")
+    conda: "../envs/landmarks.yaml"
+    params: code=code_hash("headcast.stages.landmarks"), settings=settings.settings("landmarks")
+    resources: mem_mb=2_000, runtime=60
+    message: "finding landmarks in {wildcards.subject}/{wildcards.sequence}"
+    shell:
+        "python {HERE:q}/scripts/landmarks.py --images {input.images:q} --cameras {input.cameras:q} --settings {params.settings:q}"
+        " --output {output:q} --log {log:q}"
+
+
+rule hair_masks:
+    """Label hair, face and body in every view, with a soft hair matte."""
+    input:
+        images=at.images, cameras=at.cameras, background=at.background, mattes=at.mattes, surface=at.surface_params,
+        model=at.head_model.format(model=settings.fitting.model),
+    output: at.hair_masks
+    log: at.log("hair_masks")
+    benchmark: at.benchmark("hair_masks")
+    conda: "../envs/parsing.yaml"
+    params: code=code_hash("headcast.stages.hair_masks"), settings=settings.settings("hair_masks")
+    threads: 4
+    resources: mem_mb=6_000, runtime=120
+    message: "labelling hair, face and body of {wildcards.subject}/{wildcards.sequence}"
+    shell:
+        "python {HERE:q}/scripts/hair_masks.py --images {input.images:q} --cameras {input.cameras:q} --background {input.background:q}"
+        " --mattes {input.mattes:q} --surface {input.surface:q} --model {input.model:q} --settings {params.settings:q}"
+        " --output {output:q} --workers {threads} --log {log:q}"
+
+
+rule orientation_maps:
+    """Measure the undirected orientation of hair in every pixel."""
+    input: images=at.images, masks=at.hair_masks
+    output: at.orientation_maps
+    log: at.log("orientation_maps")
+    benchmark: at.benchmark("orientation_maps")
+    conda: "../envs/parsing.yaml"
+    params: code=code_hash("headcast.stages.orientation_maps"), settings=settings.settings("orientation_maps")
+    threads: 4
+    resources: mem_mb=4_000, runtime=120
+    message: "measuring hair orientation in {wildcards.subject}/{wildcards.sequence}"
+    shell:
+        "python {HERE:q}/scripts/orientation_maps.py --images {input.images:q} --masks {input.masks:q} --settings {params.settings:q}"
+        " --output {output:q} --workers {threads} --log {log:q}"

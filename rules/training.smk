@@ -1,0 +1,40 @@
+rule train_mesh_head:
+    """Stage one: a deformable tetrahedral mesh of head, hair volume and bust."""
+    input:
+        images=plan.of_sequences(at.images), cameras=plan.of_sequences(at.cameras), background=plan.of_sequences(at.background),
+        mattes=plan.of_sequences(at.mattes), masks=plan.of_sequences(at.hair_masks), landmarks=plan.of_sequences(at.landmarks),
+        params=plan.of_sequences(at.driver_params), model=at.head_model.format(model=settings.fitting.model),
+    output: at.mesh_head
+    log: at.log("train_mesh_head")
+    benchmark: at.benchmark("train_mesh_head")
+    conda: "../envs/training.yaml"
+    params: code=code_hash("headcast.stages.train_mesh_head"), settings=settings.settings("mesh_head", "held_out"), state=at.state("train_mesh_head")
+    threads: 8
+    resources: gpu=1, mem_mb=12_000, runtime=600
+    message: "training the mesh head of {wildcards.subject}/{wildcards.sequence}"
+    shell:
+        "python {HERE:q}/scripts/train_mesh_head.py --images {input.images:q} --cameras {input.cameras:q} --background {input.background:q}"
+        " --mattes {input.mattes:q} --masks {input.masks:q} --landmarks {input.landmarks:q} --params {input.params:q} --model {input.model:q}"
+        " --state {params.state:q} --code {params.code:q} --settings {params.settings:q} --output {output:q} --log {log:q}"
+
+
+rule train_avatar:
+    """Stage two: Gaussian head and strand hair, trained together; held-out cameras and frames are never seen."""
+    input:
+        images=plan.of_sequences(at.images), cameras=plan.of_sequences(at.cameras), background=plan.of_sequences(at.background),
+        mattes=plan.of_sequences(at.mattes), masks=plan.of_sequences(at.hair_masks), landmarks=plan.of_sequences(at.landmarks),
+        orientation=plan.of_sequences(at.orientation_maps), params=plan.of_sequences(at.driver_params),
+        model=at.head_model.format(model=settings.fitting.model), mesh_head=at.mesh_head,
+    output: at.avatar
+    log: at.log("train_avatar")
+    benchmark: at.benchmark("train_avatar")
+    conda: "../envs/training.yaml"
+    params: code=code_hash("headcast.stages.train_avatar"), settings=settings.settings("training", "held_out"), state=at.state("train_avatar")
+    threads: 8
+    resources: gpu=1, mem_mb=16_000, runtime=2_880
+    message: "training the avatar {wildcards.subject}/{wildcards.sequence}"
+    shell:
+        "python {HERE:q}/scripts/train_avatar.py --images {input.images:q} --cameras {input.cameras:q} --background {input.background:q}"
+        " --mattes {input.mattes:q} --masks {input.masks:q} --landmarks {input.landmarks:q} --orientation {input.orientation:q}"
+        " --params {input.params:q} --model {input.model:q} --mesh-head {input.mesh_head:q}"
+        " --state {params.state:q} --code {params.code:q} --settings {params.settings:q} --output {output:q} --log {log:q}"
