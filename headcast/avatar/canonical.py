@@ -135,9 +135,19 @@ class CanonicalHead:
         """The linear part of ``place`` for each point: how canonical directions turn (not orthonormal where weights blend)."""
         return self.reference_rotation + weight[:, None, None] * (rotation - self.reference_rotation)
 
-    def bind(self, points: Float[Tensor, "P 3"], falloff: float = FALLOFF) -> Binding:
-        """Hang canonical points on the closest surface point; the falloff is exp(−(distance / falloff)²)."""
-        face, barycentric, distance = closest_point(points.detach(), self.vertices, self.faces)
+    def outer(self) -> Int64[Tensor, "n"]:
+        """The faces of the outer surface: no corner in the mouth's interior or on an eyeball."""
+        inner = self.mouth_interior | self.eyes
+        return torch.nonzero(~inner[self.faces].any(1))[:, 0]
+
+    def bind(self, points: Float[Tensor, "P 3"], falloff: float = FALLOFF, outer: bool = False) -> Binding:
+        """Hang canonical points on the closest surface point; the falloff is exp(−(distance / falloff)²).
+
+        With ``outer`` neither the mouth's interior nor the eyeballs are considered.
+        """
+        chosen = self.outer() if outer else torch.arange(len(self.faces), device=self.faces.device)
+        face, barycentric, distance = closest_point(points.detach(), self.vertices, self.faces[chosen])
+        face = chosen[face]
         return Binding(face, barycentric, distance, torch.exp(-((distance / falloff) ** 2)))
 
     def interpolate(self, attribute: Float[Tensor, "V *c"], binding: Binding) -> Float[Tensor, "P *c"]:

@@ -1,0 +1,162 @@
+"""Training of the mesh head (stage one): colour, silhouette, landmarks and a surface that stays near the fitted head."""
+
+from __future__ import annotations
+
+import logging
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from headcast.avatar.canonical import CanonicalHead, skull_track
+from headcast.avatar.mesh_head import MeshHead, Posed, Shape
+from headcast.geometry.meshes import laplacian
+from headcast.rendering.mesh import interpolate, rasterize, soft_silhouette, to_camera
+from headcast.training.carving import start_lattice
+from headcast.training.losses import landmark_loss, matte_loss
+from headcast.training.loop import Report, StateStore, run_loop
+from headcast.training.samples import View, Views
+
+logger = logging.getLogger(__name__)
+
+OPAQUE = 0.9  # matte above which a pixel's colour is the subject's
+
+
+@dataclass(frozen=True)
+class Weights:
+    """Weights of the loss terms; lengths enter in cells of the lattice or shares of the image side."""
+
+    colour: float = 1.0
+    silhouette: float = 4.0
+    landmarks: float = 2.0
+    laplacian: float = 0.3
+    eikonal: float = 0.05
+    anchor: float = 0.02
+    trusted: float = 0.5
+    offset: float = 0.01
+    residual: float = 0.02
+
+
+class MeshTrainee:
+    """What the loop drives: several views of one training frame a step."""
+
+    name = "train_mesh_head"
+
+    def __init__(self, head: MeshHead, views: Views, *, steps: int, batch: int, seed: int, rate: float, weights: Weights) -> None:
+        self.head, self.views, self.weights = head, views, weights
+        self.steps, self.batch, self.seed, self.rate = steps, batch, seed, rate
+        self.device = head.center.device
+        self.rotations, self.translations = (tensor.to(self.device) for tensor in skull_track(views.parameters))
+        self.expression = views.parameters.expression.float().to(self.device)
+        self._optimisers = [torch.optim.Adam(head.parameters(), lr=rate, betas=(0.9, 0.99))]
+
+    @property
+    def optimisers(self) -> Sequence[torch.optim.Optimizer]:
+        """One Adam over all networks."""
+        return self._optimisers
+
+    def state_dict(self) -> dict[str, Any]:
+        """The networks (the lattice follows from the inputs)."""
+        return {name: parameter.detach() for name, parameter in self.head.named_parameters()}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Take over the networks."""
+        with torch.no_grad():
+            for name, parameter in self.head.named_parameters():
+                parameter.copy_(state[name])
+
+    def step(self, index: int) -> dict[str, Tensor]:
+        """Forward and backward of one step."""
+        for group in self._optimisers[0].param_groups:
+            group["lr"] = self.rate * (0.05 + 0.95 * 0.5 * (1 + math.cos(math.pi * index / self.steps)))
+        chosen = self.views.frame_sampler(self.seed, index, self.batch)
+        batch = [self.views.at(int(number), self.device) for number in chosen]
+        frame = batch[0].frame
+        expression, rotation, translation = self.expression[frame], self.rotations[frame], self.translations[frame]
+        shape = self.head.shape()
+        posed = self.head.posed(expression, rotation, translation, shape=shape, colours=False)
+        terms = self.surface_terms(shape, posed)
+        world = self.head.landmarks(expression, rotation, translation)
+        for view in batch:
+            for name, value in self.view_terms(view, posed, expression, world).items():
+                terms[name] = terms.get(name, 0) + value / len(batch)
+        total = sum(
+            (getattr(self.weights, name) * value for name, value in terms.items()), start=torch.zeros((), device=self.device)
+        )
+        total.backward()
+        return {"total": total.detach(), **{name: value.detach() for name, value in terms.items()}}
+
+    def surface_terms(self, shape: Shape, posed: Posed) -> dict[str, Tensor]:
+        """What keeps the surface smooth, a distance, and near its start."""
+        lattice = self.head.lattice
+        origin, *ends = lattice.neighbours.unbind(1)
+        gradient = torch.stack([(shape.distance[end] - shape.distance[origin]) / lattice.cell for end in ends], dim=1)
+        change = (shape.change / lattice.cell).square()
+        return {
+            "laplacian": (laplacian(posed.canonical, posed.faces) / lattice.cell).square().sum(-1).mean(),
+            "eikonal": (gradient.square().sum(1).add(1e-8).sqrt() - 1).square().mean(),
+            "anchor": change.mean(),
+            "trusted": (change * lattice.trust).sum() / lattice.trust.sum().clamp_min(1),
+            "offset": (shape.offset / lattice.cell).square().sum(-1).mean(),
+            "residual": (posed.residual / lattice.cell).square().sum(-1).mean(),
+        }
+
+    def view_terms(
+        self, view: View, posed: Posed, expression: Float[Tensor, "E"], landmarks: Float[Tensor, "68 3"]
+    ) -> dict[str, Float[Tensor, ""]]:
+        """What one picture says: colour where the mesh and the subject are, coverage, landmarks."""
+        height, width = view.matte.shape
+        fragments = rasterize(posed.vertices, posed.faces, view.world_to_camera, view.K, width, height)
+        covered = (fragments.face_id >= 0) & view.visible & (view.matte > OPAQUE)
+        attributes = interpolate(torch.cat([posed.canonical, posed.features], dim=1), posed.faces, fragments)[covered]
+        colour = self.head.colour(attributes[:, :3], attributes[:, 3:], expression)
+        truth = view.image[covered]
+        alpha = soft_silhouette(
+            posed.vertices, posed.faces, view.world_to_camera, view.K, width, height, sigma=width / 128, fragments=fragments
+        )
+        local = to_camera(landmarks, view.world_to_camera)
+        projected = (local @ view.K.T)[:, :2] / local[:, 2:]
+        return {
+            "colour": (colour - truth).abs().sum() / max(3 * len(truth), 1),
+            "silhouette": matte_loss(alpha, view.matte, view.visible),
+            "landmarks": landmark_loss(projected, view.landmarks, width),
+        }
+
+
+def train_mesh_head(
+    views: Views,
+    canonical: CanonicalHead,
+    *,
+    steps: int = 300,
+    size: int = 128,
+    batch: int = 2,
+    grid: int = 40,
+    seed: int = 0,
+    width: int = 64,
+    features: int = 16,
+    rate: float = 3e-3,
+    weights: Weights | None = None,
+    device: torch.device | str = "cpu",
+    store: StateStore | None = None,
+    report: Report | None = None,
+    stop: Callable[[], bool] | None = None,
+    save_every: int = 100,
+) -> MeshHead:
+    """Train a mesh head on the training views at ``size`` px with a lattice of ``grid`` cells along its longest side.
+
+    Resumes from ``store``. Raises ``Diverged`` when the optimiser leaves the finite numbers for good and ``KeyboardInterrupt``, with
+    the state saved, when ``stop()`` turns true.
+    """
+    views = views.subset(views.training_indices()).resized(size)
+    lattice = start_lattice(views, canonical, grid)
+    logger.info(
+        "lattice: %d points, %d tetrahedra, cell %.1f mm", len(lattice.points), len(lattice.tets), 1000 * float(lattice.cell)
+    )
+    head = MeshHead(canonical, lattice, width=width, features=features, seed=seed).to(device)
+    trainee = MeshTrainee(head, views, steps=steps, batch=batch, seed=seed, rate=rate, weights=weights or Weights())
+    run_loop(trainee, steps, store, report, stop=stop, save_every=save_every)
+    return head
