@@ -31,9 +31,10 @@ SMOOTH_LENGTH = (0.05, 0.022)  # m, their correlation lengths
 SMOOTH_WAVES = 120
 BUST_ATTENTION = 0.15  # weight of the bust in the principal components, the skull having 0.6 and the face 1
 SKULL_ATTENTION = 0.6
+EAR_MOVES = 1.3e-3  # m: what the "wing" target moves by more is an ear
 RACES, SEXES, AGES = ("african", "asian", "caucasian"), ("female", "male"), ("young", "old")
 LEVELS = ("min", "average", "max")
-RECIPE = f"open 1 {SEED} {SAMPLES} {COMPONENTS} {DETAIL_STD} {SIDE_STD} {ASYMMETRY_STD} {SMOOTH_STD} {SMOOTH_LENGTH}"
+RECIPE = f"open 3 {SEED} {SAMPLES} {COMPONENTS} {DETAIL_STD} {SIDE_STD} {ASYMMETRY_STD} {SMOOTH_STD} {SMOOTH_LENGTH}"
 
 
 @dataclass(frozen=True)
@@ -138,7 +139,7 @@ def align(
 def principal_components(
     shapes: Float[np.ndarray, "s V 3"], weights: Float[np.ndarray, "V"], components: int
 ) -> tuple[Float[np.ndarray, "V 3"], Float[np.ndarray, "I V 3"]]:
-    """Mean and basis (metres per standard deviation) of shapes; vertices count by their weight. Signs are fixed by the largest entry."""
+    """Mean and basis (metres per standard deviation) of shapes; vertices count by weight; largest entries are positive."""
     mean = shapes.mean(axis=0)
     centred = (shapes - mean).reshape(len(shapes), -1)
     weighted = centred * np.repeat(np.sqrt(weights), 3)
@@ -238,7 +239,7 @@ def build() -> dict[str, np.ndarray]:
 def _ears(place: Int[np.ndarray, "n"], count: int) -> np.ndarray:
     ears = np.zeros(count, dtype=bool)
     for side in "lr":
-        index, offset = target(f"ears/{side}-ear-scale-incr")
-        moved = place[index[np.linalg.norm(offset, axis=1) > 1e-3]]
+        index, offset = target(f"ears/{side}-ear-wing-incr")
+        moved = place[index[np.linalg.norm(offset, axis=1) > EAR_MOVES]]
         ears[moved[moved >= 0]] = True
     return ears

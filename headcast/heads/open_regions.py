@@ -26,7 +26,7 @@ PARTS = {
 }
 BUST_BELOW = 0.50  # base mesh height (m) under which nothing is kept
 BUST_WIDTH = 0.17  # half width (m) of the kept shoulders
-CRANIUM = np.array([0.0, 0.048, 0.020])
+CRANIUM = np.array([0.0, 0.048, 0.045])
 SOCKET_RADIUS = 1.085  # eyeball radii: body vertices closer to the eye's centre line the socket behind the lids
 MIRROR_TOLERANCE = 1e-4
 
@@ -38,25 +38,17 @@ ORAL_CAVITY = (
 
 # Hairline: elevation (deg) above which hair grows, by azimuth (deg): forehead, temple, sideburn, over the ear, behind it, nape.
 HAIRLINE = (
-    (0, 34.0),
-    (25, 34.0),
-    (45, 29.0),
-    (62, 16.0),
-    (76, -8.0),
-    (88, -10.0),
-    (98, 4.0),
-    (118, -4.0),
-    (135, -30.0),
-    (180, -38.0),
+    *((0, 35.0), (30, 35.0), (50, 30.0), (62, 20.0), (72, 2.0), (80, -18.0), (86, -26.0)),
+    *((91, -22.0), (97, -4.0), (110, -4.0), (119, -22.0), (131, -44.0), (180, -50.0)),
 )
 HAIRLINE_SOFTNESS = 4.0  # deg
 FACE_HAIRLINE_MARGIN = 1.0  # deg below the hairline where the face begins
-FACE_AZIMUTH = 78.0  # deg: in front of the ears
+FACE_AZIMUTH = 84.0  # deg: in front of the ears
 
 # The neck blends between two tilted planes y = height + slope * z: bust below the first, skull above the second.
 NECK_LOW = (-0.135, -0.30)
 NECK_HIGH = (-0.055, -0.45)
-JAW_PLANE = (-0.088, 0.06)  # y = height + slope * z of the underside of the jaw: the face ends there
+FACE_FLOOR = (-0.110, 0.95)  # y = height + slope * |x|: the face ends under the chin, where the throat begins
 
 
 def keep_faces(base: BaseMesh) -> tuple[Int[np.ndarray, "T 3"], dict[str, Int[np.ndarray, "n"]]]:
@@ -118,11 +110,11 @@ def scalp(points: Float[np.ndarray, "n 3"], ears: Bool[np.ndarray, "n"]) -> Floa
 
 
 def face(points: Float[np.ndarray, "n 3"], ears: Bool[np.ndarray, "n"]) -> Bool[np.ndarray, "n"]:
-    """The frontal face: below the hairline, above the underside of the jaw, in front of the ears."""
+    """The frontal face: below the hairline, above the throat, in front of the ears."""
     azimuth, _ = azimuth_elevation(points)
-    height, slope = JAW_PLANE
-    over_jaw = points[:, 1] > height + slope * points[:, 2]
-    return (above_hairline(points) < -FACE_HAIRLINE_MARGIN) & (azimuth < FACE_AZIMUTH) & over_jaw & ~ears
+    height, slope = FACE_FLOOR
+    over_throat = points[:, 1] > height + slope * np.abs(points[:, 0])
+    return (above_hairline(points) < -FACE_HAIRLINE_MARGIN) & (azimuth < FACE_AZIMUTH) & over_throat & ~ears
 
 
 def head_weight(points: Float[np.ndarray, "n 3"]) -> Float[np.ndarray, "n"]:
