@@ -68,7 +68,7 @@ class HeadModel(Protocol):
     """A parametric head; arrays are NumPy and constant, functions take and return torch tensors of the parameters' dtype.
 
     ``scalp`` V is hair-growing skin in [0, 1] with a soft hairline; ``face`` V is frontal face skin below the hairline with eyes
-    and mouth; ``skin`` V is outer skin (no eyes, teeth, cavities); ``head_weight`` V is 1 where a vertex moves with the skull and 0 on
+    and mouth; ``skin`` V is outer skin (no eyes, teeth, cavities); ``head_weight`` V is 1 on the skull, which it follows, and 0 on
     the bust; ``eyes`` are the vertex indices of the left and the right eyeball; ``mirror`` V is the vertex on the other side.
     ``identity_basis`` I V 3 is metres per standard deviation, ``expression_basis`` E V 3 metres at full activation.
     """
