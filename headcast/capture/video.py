@@ -63,7 +63,7 @@ def read_video_frames(path: Path) -> Iterator[VideoFrame]:
 
 def _open(path: Path) -> av.container.InputContainer:
     try:
-        return av.open(str(path))
+        return av.open(str(path), metadata_errors="replace")
     except (av.error.FFmpegError, OSError) as error:
         reason = "is missing" if not Path(path).exists() else f"is no readable video ({error.strerror})"
         raise BadFile(path, reason, AGAIN) from error

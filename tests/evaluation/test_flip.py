@@ -38,7 +38,13 @@ def test_the_mean_equals_the_authors_program(wave_pair: tuple[torch.Tensor, torc
 
 @pytest.mark.parametrize(
     ("first", "second"),
-    [((0, 0, 0), (1, 1, 1)), ((0, 1, 0), (0, 0, 1)), ((0.5, 0.5, 0.5), (0.52, 0.5, 0.48)), ((0.8, 0.6, 0.5), (0.75, 0.55, 0.5)), ((1, 0, 0), (0, 1, 0))],
+    [
+        ((0, 0, 0), (1, 1, 1)),
+        ((0, 1, 0), (0, 0, 1)),
+        ((0.5, 0.5, 0.5), (0.52, 0.5, 0.48)),
+        ((0.8, 0.6, 0.5), (0.75, 0.55, 0.5)),
+        ((1, 0, 0), (0, 1, 0)),
+    ],
 )
 def test_flat_colours_have_their_closed_form(first: tuple[float, float, float], second: tuple[float, float, float]) -> None:
     assert flip(flat(second), flat(first)) == pytest.approx(flat_flip(first, second), abs=2e-3)

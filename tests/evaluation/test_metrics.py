@@ -143,7 +143,9 @@ def test_undirected_angles_repeat_after_half_a_turn(a: float, b: float, turns: i
 
 
 def test_angular_error_wraps() -> None:
-    assert float(angular_error(torch.tensor(math.radians(179.0)), torch.tensor(math.radians(2.0)))) == pytest.approx(math.radians(3.0), abs=1e-5)
+    assert float(angular_error(torch.tensor(math.radians(179.0)), torch.tensor(math.radians(2.0)))) == pytest.approx(
+        math.radians(3.0), abs=1e-5
+    )
 
 
 def test_mean_of_nothing_is_nan() -> None:

@@ -15,7 +15,9 @@ def weights() -> tuple[dict[str, torch.Tensor], dict[str, torch.Tensor]]:
     random = torch.Generator().manual_seed(0)
     backbone, linear = {}, {}
     for layer, ((inputs, outputs, side), index) in enumerate(zip(CHANNELS, (0, 3, 6, 8, 10), strict=True)):
-        backbone[f"features.{index}.weight"] = torch.randn(outputs, inputs, side, side, generator=random) / (inputs * side * side) ** 0.5
+        backbone[f"features.{index}.weight"] = (
+            torch.randn(outputs, inputs, side, side, generator=random) / (inputs * side * side) ** 0.5
+        )
         backbone[f"features.{index}.bias"] = torch.zeros(outputs)
         linear[f"lin{layer}.model.1.weight"] = torch.rand(1, outputs, 1, 1, generator=random)
     return backbone, linear

@@ -10,7 +10,9 @@ from headcast.evaluation.pictures import LABEL_HEIGHT, MARGIN, Comparison, compa
 
 
 def row(height: int = 30, width: int = 60) -> Comparison:
-    return Comparison("1 frame 2", np.full((height, width, 3), 0.25), np.full((height, width, 3), 0.5), np.full((height, width), 1.0))
+    return Comparison(
+        "1 frame 2", np.full((height, width, 3), 0.25), np.full((height, width, 3), 0.5), np.full((height, width), 1.0)
+    )
 
 
 def test_a_row_is_truth_render_error() -> None:

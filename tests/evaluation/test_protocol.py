@@ -25,7 +25,9 @@ def view(camera: str = "b", frame: int = 0, shift: int = 0, held: tuple[bool, bo
     matte = torch.zeros(32, 40)
     matte[:, 5:35] = 1.0
     image = (truth * matte[..., None] + 0.05).clamp(0, 1)
-    return EvaluatedView(camera, "HAIR", frame, image, truth, matte, hair_mask(6 + frame + shift), hair_mask(6 + frame), *held, seconds=0.5)
+    return EvaluatedView(
+        camera, "HAIR", frame, image, truth, matte, hair_mask(6 + frame + shift), hair_mask(6 + frame), *held, seconds=0.5
+    )
 
 
 def test_the_truth_is_composited_on_black_with_the_matte() -> None:
@@ -56,7 +58,12 @@ def test_hair_figures_are_means_over_true_hair_pixels() -> None:
 
 @pytest.mark.parametrize(
     ("held", "group"),
-    [((True, False), "held_out_cameras"), ((False, True), "held_out_frames"), ((True, True), "held_out_both"), ((False, False), "training")],
+    [
+        ((True, False), "held_out_cameras"),
+        ((False, True), "held_out_frames"),
+        ((True, True), "held_out_both"),
+        ((False, False), "training"),
+    ],
 )
 def test_a_view_belongs_to_one_group(held: tuple[bool, bool], group: str) -> None:
     assert score_view(view(held=held)).group == group

@@ -45,7 +45,13 @@ def test_it_has_the_agreed_names() -> None:
 
 
 def test_means_are_over_views_of_the_group_alone() -> None:
-    scores = [score("1", 0, 30.0), score("1", 1, 20.0), score("2", 0, 10.0), score("3", 9, 40.0, (False, True)), score("1", 9, 5.0, (True, True))]
+    scores = [
+        score("1", 0, 30.0),
+        score("1", 1, 20.0),
+        score("2", 0, 10.0),
+        score("3", 9, 40.0, (False, True)),
+        score("1", 9, 5.0, (True, True)),
+    ]
     result = report(scores)
     assert result["held_out_cameras"]["psnr"] == pytest.approx(20.0)
     assert result["held_out_cameras"]["views"] == 3
@@ -79,7 +85,9 @@ def test_csv_rows_are_sorted_and_leave_absent_figures_empty() -> None:
     rows = csv_rows([score("2", 0, 30.0), score("1", 3, 20.0), replace(score("1", 1, 21.5), seconds=NAN)])
     header = rows[0]
     assert [row[header.index("camera")] + row[header.index("frame")] for row in rows[1:]] == ["11", "13", "20"]
-    assert rows[1][header.index("psnr")] == "21.5" and rows[1][header.index("lpips")] == "" and rows[1][header.index("seconds")] == ""
+    assert (
+        rows[1][header.index("psnr")] == "21.5" and rows[1][header.index("lpips")] == "" and rows[1][header.index("seconds")] == ""
+    )
     assert {len(row) for row in rows} == {len(header)}
 
 
