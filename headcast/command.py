@@ -124,10 +124,13 @@ class _Terminal:
             os.dup2(stream, 1)
             os.dup2(stream, 2)
             os.close(stream)
-        logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s", force=True, stream=sys.stderr)
+        self._said = os.fdopen(os.dup(2), "w", encoding="utf-8")
+        logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s", force=True, stream=self._said)
         return self._user
 
     def __exit__(self, *failure: object) -> None:
+        logging.getLogger().handlers.clear()
+        self._said.close()
         sys.stdout.flush()
         sys.stderr.flush()
         for target, kept in enumerate(self._kept, start=1):
@@ -165,6 +168,7 @@ def _sections(run: Callable[..., Path], hints: dict[str, Any], settings: str) ->
 
 def _report(error: BaseException, stage: str, terminal: TextIO) -> int:
     if isinstance(error, MemoryError):
+        logger.exception("out of memory", exc_info=error)
         error = OutOfResources(stage, "memory is full", "lower the preset or the size settings of this stage")
     if isinstance(error, HeadcastError):
         logger.error("%s", error, exc_info=error)

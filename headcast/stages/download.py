@@ -52,7 +52,7 @@ def check_video(path: Path) -> None:
         with av.open(str(path)) as container:
             stream = container.streams.video[0]
             promised = stream.frames
-            found = sum(1 for packet in container.demux(stream) if packet.size)
+            found = sum(1 for packet in container.demux(stream) if packet.size and not packet.is_corrupt)
     except (av.error.FFmpegError, IndexError) as error:
         raise BadFile(path, f"is not a readable video ({str(error).splitlines()[0]})", "download it again") from error
     if found == 0 or found < promised:

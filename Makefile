@@ -1,0 +1,37 @@
+# headcast: `make demo` builds everything and trains the embedded subject; `make test` runs what CI runs.
+PYTHON ?= $(firstword $(foreach p,python3.11 python3.12 python3,$(if $(shell $(p) -c 'import sys; print(sys.version_info[:2] in ((3, 11), (3, 12)) or "")' 2>/dev/null | grep True),$(p))))
+VENV ?= .venv
+CORES ?= $(shell nproc)
+BIN := $(VENV)/bin
+SNAKEMAKE := PATH="$(abspath $(BIN)):$$PATH" snakemake --cores $(CORES)
+DEMO := results/demo/HAIR
+
+.PHONY: help demo test lint constraints clean
+help:
+	@sed -n 's/^# //p' Makefile
+	@echo "targets: demo test lint constraints clean"
+
+$(VENV)/.installed: pyproject.toml constraints.txt
+	@test -n "$(PYTHON)" || { echo "headcast: Python 3.11 or 3.12 is needed; set PYTHON=/path/to/python3.11" >&2; exit 1; }
+	@echo "headcast: installing into $(VENV) (about 3 GB, a few minutes)"
+	@$(PYTHON) -m venv $(VENV)
+	@$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[test]'
+	@touch $@
+
+demo: $(VENV)/.installed
+	@mkdir -p results && exec 9>results/.lock && flock -n 9 || { echo "headcast: another make is at work here" >&2; exit 1; } && \
+	$(SNAKEMAKE) --quiet rules --unlock >/dev/null 2>&1; \
+	$(SNAKEMAKE) $(DEMO)/avatar.pth $(DEMO)/evaluation/metrics.json $(DEMO)/scores.json $(DEMO)/reenactment/reenactment.mp4
+	@$(BIN)/python -m headcast summary $(DEMO)
+
+test: $(VENV)/.installed
+	@PATH="$(abspath $(BIN)):$$PATH" $(BIN)/python -m pytest
+
+lint: $(VENV)/.installed
+	@$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/mypy headcast
+
+constraints: $(VENV)/.installed
+	@$(BIN)/python tests/envs/freeze.py > constraints.txt
+
+clean:
+	rm -rf results .snakemake

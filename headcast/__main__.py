@@ -1,0 +1,47 @@
+"""``python -m headcast summary results/demo/HAIR``: where things are and how good they are, in a few lines."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from pathlib import Path
+
+from headcast.errors import BadFile, HeadcastError
+
+
+def summary(folder: Path) -> str:
+    """The lines that a person wants to read after a run."""
+    try:
+        metrics = json.loads((folder / "evaluation" / "metrics.json").read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise BadFile(folder / "evaluation" / "metrics.json", "is not there or not readable", "run snakemake for it first") from error
+    cameras = metrics["held_out_cameras"]
+    per_camera = ", ".join(f"{serial} {values['psnr']:.2f}" for serial, values in cameras["by_camera"].items())
+    size = (folder / "avatar.pth").stat().st_size / 1e6
+    lines = [
+        f"avatar      {folder / 'avatar.pth'} ({size:.1f} MB)",
+        f"metrics     {folder / 'evaluation' / 'metrics.json'}",
+        f"picture     {folder / 'evaluation' / 'comparison.png'}",
+        f"film        {folder / 'reenactment' / 'reenactment.mp4'}",
+        f"held-out PSNR {cameras['psnr']:.2f} dB, SSIM {cameras['ssim']:.4f} ({per_camera}); hair IoU {metrics['hair']['iou']:.3f}",
+    ]
+    return "\n".join(line for line in lines if not line.startswith("film") or (folder / "reenactment").exists())
+
+
+def main() -> int:
+    """Parse the command line and print."""
+    parser = argparse.ArgumentParser(prog="headcast")
+    commands = parser.add_subparsers(dest="command", required=True)
+    commands.add_parser("summary", help="what a run made").add_argument("folder", type=Path)
+    arguments = parser.parse_args()
+    try:
+        sys.stdout.write(summary(arguments.folder) + "\n")
+    except HeadcastError as error:
+        sys.stderr.write(f"headcast: {error}\n")
+        return error.exit_code
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,48 @@
+"""The code hash: what changes it and what does not."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from headcast.fingerprint import _parse, code_hash
+
+STAGE = '"""Stage."""\nfrom headcast.maths import work\nBACKENDS = {"fast": "headcast.backend"}\n\n\ndef run():\n    """Do it."""\n    return work()\n'
+
+
+@pytest.fixture()
+def project(tmp_path: Path) -> Path:
+    package = tmp_path / "headcast"
+    package.mkdir()
+    for name, text in {"__init__": "", "stage": STAGE, "maths": "def work():\n    return 1\n", "backend": "SPEED = 2\n", "other": "X = 1\n"}.items():
+        (package / f"{name}.py").write_text(text)
+    return tmp_path
+
+
+def changed(root: Path, file: str, text: str) -> bool:
+    before = code_hash("headcast.stage", root=root)
+    (root / "headcast" / f"{file}.py").write_text(text)
+    _parse.cache_clear()
+    return code_hash("headcast.stage", root=root) != before
+
+
+@pytest.mark.parametrize(
+    ("file", "text", "expected"),
+    [
+        ("stage", STAGE.replace("return work()", "return work() + 1"), True),
+        ("maths", "def work():\n    return 2\n", True),
+        ("backend", "SPEED = 3\n", True),
+        ("other", "X = 2\n", False),
+        ("stage", STAGE.replace("return work()", "return work()  # the answer"), False),
+        ("stage", STAGE.replace("Do it.", "Really do it."), False),
+        ("maths", "\n\ndef work():\n\n    return 1\n", False),
+    ],
+)
+def test_only_meaning_counts(project: Path, file: str, text: str, expected: bool) -> None:
+    assert changed(project, file, text) is expected
+
+
+def test_every_stage_has_a_hash_of_its_own() -> None:
+    stages = [path.stem for path in (Path(__file__).parent.parent / "headcast" / "stages").glob("[a-z]*.py")]
+    assert len({code_hash(f"headcast.stages.{stage}") for stage in stages}) == len(stages)
