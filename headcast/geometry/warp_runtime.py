@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from functools import lru_cache
 from typing import Any
 
 import torch
@@ -45,6 +47,27 @@ def launch(kernel: Any, count: int, inputs: Sequence[Any], device: torch.device)
         wp.launch(kernel, dim=count, inputs=list(inputs), stream=wp.stream_from_torch(torch.cuda.current_stream(device)))
     else:
         wp.launch(kernel, dim=count, inputs=list(inputs), device="cpu")
+
+
+@lru_cache(maxsize=1)
+def _pool(workers: int) -> ThreadPoolExecutor:
+    return ThreadPoolExecutor(workers, thread_name_prefix="warp")
+
+
+def spread(kernel: Any, bounds: Sequence[int], inputs: Sequence[Any], device: torch.device) -> None:
+    """Run ``kernel`` for the indices from ``bounds[0]`` up to ``bounds[-1]``; its first argument is the index of its first thread.
+
+    Warp runs a launch on one core of a CPU, but without the interpreter's lock: there, each interval of ``bounds`` is a job for one of
+    as many threads as torch uses. Threads of different intervals must not write to the same place.
+    """
+    if device.type == "cuda" or torch.get_num_threads() == 1:
+        launch(kernel, bounds[-1] - bounds[0], [bounds[0], *inputs], device)
+        return
+    intervals = [(first, end - first) for first, end in zip(bounds[:-1], bounds[1:], strict=True) if end > first]
+    wp.load_module(kernel.module, device="cpu")
+    pool = _pool(torch.get_num_threads())
+    for future in [pool.submit(launch, kernel, count, [first, *inputs], device) for first, count in intervals]:
+        future.result()
 
 
 def mesh_of(vertices: Tensor, faces: Tensor, winding: bool = False) -> wp.Mesh:

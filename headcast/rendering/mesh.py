@@ -165,7 +165,9 @@ def outline_edges(
     sides = torch.stack([faces[:, [0, 1]], faces[:, [1, 2]], faces[:, [2, 0]]], dim=1).sort(dim=2).values
     size = len(vertices)
     index = torch.searchsorted(pairs[:, 0] * size + pairs[:, 1], sides[..., 0] * size + sides[..., 1])
-    front = torch.zeros(len(pairs), dtype=torch.int64, device=faces.device).index_add(0, index.reshape(-1), facing.repeat_interleave(3))
+    front = torch.zeros(len(pairs), dtype=torch.int64, device=faces.device).index_add(
+        0, index.reshape(-1), facing.repeat_interleave(3)
+    )
     number = torch.zeros_like(front).index_add(0, index.reshape(-1), torch.ones_like(index).reshape(-1))
     ahead = (local[pairs, 2] > 1e-3).all(1)
     return pairs[ahead & ((number == 1) | ((front > 0) & (front < number)))]

@@ -61,7 +61,10 @@ def project(
     fx, fy, cx, cy = K[0, 0], K[1, 1], K[0, 2], K[1, 2]
     u, v = _bounded(x / z, fx, cx, width), _bounded(y / z, fy, cy, height)
     root = world_to_camera[:3, :3] @ (quaternion_to_matrix(quats) * scales[:, None, :])
-    rows = torch.stack([fx * (root[:, 0] - u[:, None] * root[:, 2]), fy * (root[:, 1] - v[:, None] * root[:, 2])], dim=1) / z[:, None, None]
+    rows = (
+        torch.stack([fx * (root[:, 0] - u[:, None] * root[:, 2]), fy * (root[:, 1] - v[:, None] * root[:, 2])], dim=1)
+        / z[:, None, None]
+    )
     xx = rows[:, 0].square().sum(-1) + DILATION
     xy = (rows[:, 0] * rows[:, 1]).sum(-1)
     yy = rows[:, 1].square().sum(-1) + DILATION

@@ -111,7 +111,15 @@ def choose(backend: str, device: torch.device) -> str:
     return backend
 
 
-SHAPES = {"means": "N 3", "quats": "N 4", "scales": "N 3", "opacities": "N", "features": "N D", "world_to_camera": "4 4", "K": "3 3"}
+SHAPES = {
+    "means": "N 3",
+    "quats": "N 4",
+    "scales": "N 3",
+    "opacities": "N",
+    "features": "N D",
+    "world_to_camera": "4 4",
+    "K": "3 3",
+}
 
 
 def check(*tensors: Tensor) -> None:
@@ -120,7 +128,8 @@ def check(*tensors: Tensor) -> None:
     for (name, shape), tensor in zip(SHAPES.items(), tensors, strict=True):
         wanted = shape.split()
         agree = tensor.ndim == len(wanted) and all(
-            size == (int(axis) if axis.isdigit() else sizes.setdefault(axis, size)) for axis, size in zip(wanted, tensor.shape, strict=True)
+            size == (int(axis) if axis.isdigit() else sizes.setdefault(axis, size))
+            for axis, size in zip(wanted, tensor.shape, strict=True)
         )
         if not agree:
             raise HeadcastError(name, f"has shape {tuple(tensor.shape)}, expected ({shape})")

@@ -28,7 +28,7 @@ class Screen:
 
 @wp.struct
 class Splats:
-    """Gaussians on the screen: centre, inverse covariance, opacity, camera depth and features in blocks of four."""
+    """Gaussians on the screen: centre, inverse covariance, opacity, camera depth and features in blocks of four; or their gradients."""
 
     xy: wp.array(dtype=wp.vec2)  # type: ignore[valid-type]
     conic: wp.array(dtype=wp.vec3)  # type: ignore[valid-type]
@@ -54,17 +54,6 @@ class Pixels:
     depth: wp.array(dtype=float)  # type: ignore[valid-type]
     through: wp.array(dtype=float)  # type: ignore[valid-type]
     last: wp.array(dtype=int)  # type: ignore[valid-type]
-
-
-@wp.struct
-class Gradients:
-    """Per tile entry, or per Gaussian: the gradients of what ``Splats`` holds."""
-
-    xy: wp.array(dtype=wp.vec2)  # type: ignore[valid-type]
-    conic: wp.array(dtype=wp.vec3)  # type: ignore[valid-type]
-    opacity: wp.array(dtype=float)  # type: ignore[valid-type]
-    depth: wp.array(dtype=float)  # type: ignore[valid-type]
-    color: wp.array2d(dtype=wp.vec4)  # type: ignore[valid-type]
 
 
 @wp.func
@@ -141,7 +130,7 @@ def blend_tile(first: int, screen: Screen, splats: Splats, lists: Lists, blocks:
 
 
 @wp.kernel(enable_backward=False)
-def unblend_tile(first: int, screen: Screen, splats: Splats, lists: Lists, blocks: int, state: Pixels, grad: Pixels, out: Gradients):
+def unblend_tile(first: int, screen: Screen, splats: Splats, lists: Lists, blocks: int, state: Pixels, grad: Pixels, out: Splats):
     """The adjoint of ``blend_tile``, back to front: with R = Σ behind w (c·g), dL/dα = T (c·g) − R / (1 − α).
 
     ``state.through`` holds the final transmittance and is walked back; ``grad.through`` starts as its gradient times it and carries R.
@@ -211,7 +200,7 @@ def unblend_tile(first: int, screen: Screen, splats: Splats, lists: Lists, block
 
 
 @wp.kernel(enable_backward=False)
-def gather(first: int, start: wp.array(dtype=int), blocks: int, entries: Gradients, out: Gradients):  # type: ignore[valid-type]
+def gather(first: int, start: wp.array(dtype=int), blocks: int, entries: Splats, out: Splats):  # type: ignore[valid-type]
     """Sum the gradients of each Gaussian's tile entries in their fixed order."""
     g = first + wp.tid()
     xy = wp.vec2()

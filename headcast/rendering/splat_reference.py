@@ -34,7 +34,9 @@ def splat(
     return total[..., :-1], alpha.reshape(height, width), total[..., -1], info
 
 
-def _weights(projection: Projection, opacities: Tensor, width: int, height: int) -> tuple[Float[Tensor, "HW N"], Float[Tensor, "HW"]]:
+def _weights(
+    projection: Projection, opacities: Tensor, width: int, height: int
+) -> tuple[Float[Tensor, "HW N"], Float[Tensor, "HW"]]:
     """What each Gaussian, near to far, contributes to each pixel, and how opaque the pixel becomes."""
     options = {"dtype": opacities.dtype, "device": opacities.device}
     rows, columns = torch.meshgrid(torch.arange(height, **options), torch.arange(width, **options), indexing="ij")
