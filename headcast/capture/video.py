@@ -18,7 +18,7 @@ AGAIN = "obtain the file again"
 class VideoFrame(NamedTuple):
     """One decoded frame: its number, its presentation time in seconds, its colours."""
 
-    index: int
+    number: int
     time_s: float
     rgb: UInt8[np.ndarray, "H W 3"]
 

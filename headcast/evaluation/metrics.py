@@ -141,9 +141,9 @@ def temporal_iou(
 ) -> float:
     """Temporal consistency of a mask over one pair of consecutive frames (earlier, later).
 
-    The published measure (Liu et al., ECCV 2020; Varghese et al., CVPRW 2020) carries the earlier prediction to the later frame and takes
-    its IoU with the later prediction. They carry it by optical flow; here the truth itself says what moved: what the true mask gained is
-    added, what it lost is removed. So 1 means "changed exactly where the truth changed": a constant bias costs little, flicker,
+    The published measure (Liu et al., ECCV 2020; Varghese et al., CVPRW 2020) carries the earlier prediction to the later frame and
+    takes its IoU with the later prediction. They carry it by optical flow; here the truth itself says what moved: what the true mask
+    gained is added, what it lost is removed. So 1 means "changed exactly where the truth changed": a constant bias costs little, flicker,
     lag and frozen hair cost what they get wrong. NaN where nothing is left to compare.
     """
     before, after = binary(truth[0]), binary(truth[1])
@@ -154,7 +154,7 @@ def temporal_iou(
 def change_iou(
     predicted: tuple[Float[Tensor, "H W"], Float[Tensor, "H W"]], truth: tuple[Float[Tensor, "H W"], Float[Tensor, "H W"]]
 ) -> float:
-    """IoU of the regions that changed between two consecutive frames, predicted against true (far stricter than ``temporal_iou``)."""
+    """IoU of the regions that changed between two consecutive frames, predicted against true (stricter than the above)."""
     changed = [binary(earlier) ^ binary(later) for earlier, later in (predicted, truth)]
     return iou(changed[0], changed[1])
 

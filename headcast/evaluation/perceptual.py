@@ -14,7 +14,7 @@ from torch.nn import functional
 
 ABSENT = "not computed: the AlexNet backbone and LPIPS linear weights are not installed"
 
-# Convolutions of AlexNet's feature extractor: state-dict index, stride, padding, and whether a 3 × 3 max pool (stride 2) comes first.
+# Convolutions of AlexNet's feature extractor: state-dict index, stride, padding, max pool (3 × 3, stride 2) before it?
 LAYERS = ((0, 4, 2, False), (3, 1, 2, True), (6, 1, 1, True), (8, 1, 1, False), (10, 1, 1, False))
 SHIFT = (-0.030, -0.088, -0.188)
 SCALE = (0.458, 0.448, 0.450)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 from jaxtyping import Float, UInt8
@@ -124,7 +125,7 @@ def _polyline(
         (left + k * step, bottom - (float(v) - extent[0]) / (extent[1] - extent[0]) * (bottom - top)) if np.isfinite(v) else None
         for k, v in enumerate(values)
     ]
-    for start, end in zip(points[:-1], points[1:], strict=True):
+    for start, end in pairwise(points):
         if start and end:
             draw.line((*start, *end), fill=colour, width=2)
     for point in filter(None, points):

@@ -25,7 +25,7 @@ Perceptual = Callable[[Tensor, Tensor], float]
 class EvaluatedView:
     """A rendered view beside what was filmed.
 
-    ``image`` and ``truth`` are sRGB-encoded in [0, 1], the image on black, the truth as filmed; ``matte`` is the share of the subject.
+    ``image`` and ``truth`` are sRGB-encoded in [0, 1], the image on black, the truth as filmed; ``matte`` is the subject's share.
     ``hair`` is the avatar's hair layer, ``hair_truth`` the hair mask it is held against; ``None`` where one does not exist.
     ``seconds`` is the time the rendering took; NaN when it was not measured.
     """

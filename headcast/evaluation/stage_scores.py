@@ -79,14 +79,14 @@ def _finite(statistic: object, values: Iterable[float] | np.ndarray) -> float:
 def orientation_errors_deg(
     angle: Plane, truth: Plane, confidence: Plane, hair: Plane, visible: Bool[np.ndarray, "H W"]
 ) -> Float[np.ndarray, " n"]:
-    """Errors (degrees in [0, 90]) of undirected angles (rad) where hair is certain and true strands are parallel; NaN: no estimate."""
+    """Errors (degrees in [0, 90]) of undirected angles (rad) where hair is certain and its strands are parallel; NaN: no estimate."""
     chosen = (hair > HAIR_CERTAIN) & (confidence > CONFIDENCE_CERTAIN) & visible & np.isfinite(truth)
     doubled = 2.0 * (np.asarray(angle[chosen], np.float64) - truth[chosen])
     return np.degrees(np.abs(np.arctan2(np.sin(doubled), np.cos(doubled)))) / 2.0
 
 
 def score_orientation(errors_deg: Iterable[Float[np.ndarray, " n"]]) -> dict[str, float]:
-    """``median_deg`` and ``p90_deg`` over the pixels of all views that have an estimate, and the ``coverage`` of those that should."""
+    """``median_deg`` and ``p90_deg`` over all pixels that have an estimate, and the ``coverage`` of those that should."""
     errors = np.concatenate([np.zeros(0), *errors_deg])
     return {
         "median_deg": _finite(np.median, errors),
@@ -104,7 +104,7 @@ def frontal_eye_distance_px(landmarks_3d: Float[np.ndarray, "68 3"], camera: Cam
 
 
 def view_yaw_deg(landmarks_3d: Float[np.ndarray, "68 3"], camera: Camera) -> float:
-    """The angle between the face's forward direction and the camera, about the head's vertical axis (0 frontal, + subject's left)."""
+    """The angle between the face's forward direction and the camera about the head's vertical (0 frontal, + subject's left)."""
     lateral = landmarks_3d[45] - landmarks_3d[36]
     lateral = lateral / np.linalg.norm(lateral)
     ears = (landmarks_3d[0] + landmarks_3d[16]) / 2.0
@@ -131,8 +131,8 @@ def score_landmarks(
     """Normalised mean error of 2-D landmarks (px, NaN absent) against projected true ones.
 
     ``nme_percent``: mean over views with the face in sight of the mean distance over the 51 inner points (17–67), in per cent of
-    the outer-eye-corner distance as it would project frontally; ``jaw_nme_percent`` over the 17 jaw points. ``recall``: share of views in
-    sight with at least half of the inner points. ``wild``: number of inner points, in any view, off by more than 15 %.
+    the outer-eye-corner distance as it would project frontally; ``jaw_nme_percent`` over the 17 jaw points. ``recall``: share of views
+    in sight with at least half of the inner points. ``wild``: number of inner points, in any view, off by more than 15 %.
     """
     truth = np.stack([[camera.project(frame) for camera in cameras] for frame in landmarks_3d])
     scale = np.array([[frontal_eye_distance_px(frame, camera) for camera in cameras] for frame in landmarks_3d])

@@ -78,7 +78,7 @@ def describe_protocol(
         "flip": f"LDR-FLIP 2020, {PIXELS_PER_DEGREE:g} pixels per degree, mean",
         "lpips": lpips,
         "hair": "over held_out_cameras; masks at 0.5",
-        "temporal_iou": "IoU of the later predicted hair mask with the earlier one carried along by the true change; consecutive frames",
+        "temporal_iou": "IoU of the later predicted hair mask with the earlier one moved by the true change; consecutive frames",
         "change_iou": "IoU of predicted and true changed pixels; consecutive frames",
         "groups": dict(GROUPS),
     }

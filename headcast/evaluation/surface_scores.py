@@ -115,7 +115,7 @@ def surface_distances(
 
 
 def score_surface(frames: Iterable[tuple[Points, Float[np.ndarray, "V 3"]]], faces: Int[np.ndarray, "T 3"]) -> dict[str, float]:
-    """``surface_median_mm`` and ``surface_p90_mm`` over frames of (true face points, fitted vertices); each frame aligned by itself.
+    """``surface_median_mm`` and ``surface_p90_mm`` over frames of (true face points, fitted vertices), each aligned by itself.
 
     ``faces`` are the triangles of the fitted surface that count (leave out the inside of the mouth).
     """
@@ -128,10 +128,10 @@ def score_surface(frames: Iterable[tuple[Points, Float[np.ndarray, "V 3"]]], fac
 def jitter_mm(fitted: Float[np.ndarray, "F 4 4"], truth: Float[np.ndarray, "F 4 4"], points: Points) -> float:
     """Frame-to-frame noise of the tracked skull in millimetres; NaN for fewer than three frames or no point.
 
-    Both tracks carry the same ``points`` (m, world, on the head at frame 0) by their motion relative to frame 0. The difference of the
-    two paths is the tracking error; of a head held still the true path is constant, so this is the jitter of a still head, and
-    a moving head counts alike. From the error's second difference e(t−1) − 2 e(t) + e(t+1): root mean square over points and frames of its
-    length, divided by √6, the gain of a second difference on white noise. A constant offset or a slow drift costs nothing.
+    Both tracks carry the same ``points`` (m, world, on the head at frame 0) by their motion relative to frame 0. The difference of
+    the two paths is the tracking error; of a head held still the true path is constant, so this is the jitter of a still head, and a
+    moving head counts alike. From the error's second difference e(t−1) − 2 e(t) + e(t+1): root mean square over points and frames of
+    its length, divided by √6, the gain of a second difference on white noise. A constant offset or a slow drift costs nothing.
     """
     if len(fitted) < 3 or not len(points):
         return float("nan")

@@ -25,14 +25,14 @@ def video(tmp_path: Path) -> Path:
 
 def test_frames_come_in_order_with_their_times(video: Path) -> None:
     frames = list(read_video_frames(video))
-    assert [frame.index for frame in frames] == list(range(8))
+    assert [frame.number for frame in frames] == list(range(8))
     assert np.allclose([frame.time_s for frame in frames], np.arange(8) / 24.0, atol=1e-4)
     assert read_video_info(video) == (8, 24.0, 64, 48)
 
 
 def test_decoding_is_lazy(video: Path) -> None:
     frames = read_video_frames(video)
-    assert next(frames).index == 0
+    assert next(frames).number == 0
     frames.close()
 
 
@@ -44,6 +44,13 @@ def test_every_truncation_is_an_error(video: Path) -> None:
             list(read_video_frames(video))
 
 
+def frames_or_refusal(path: Path) -> int | str:
+    try:
+        return len(list(read_video_frames(path)))
+    except BadFile as error:
+        return str(error)
+
+
 def test_flipped_bytes_never_pass_for_another_length(video: Path) -> None:
     content = bytearray(video.read_bytes())
     random = np.random.Generator(np.random.Philox(0))
@@ -52,10 +59,8 @@ def test_flipped_bytes_never_pass_for_another_length(video: Path) -> None:
         for place in random.integers(0, len(content), 20):
             damaged[place] ^= 0xFF
         video.write_bytes(damaged)
-        try:
-            assert len(list(read_video_frames(video))) == 8
-        except BadFile as error:
-            assert "film.mp4" in str(error)
+        answer = frames_or_refusal(video)
+        assert answer == 8 or "film.mp4" in str(answer)
 
 
 def test_what_is_no_video_is_an_error(tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 
 import numpy as np
 import pytest
@@ -95,7 +96,7 @@ def test_ms_ssim_equals_an_independent_implementation(wave_pair: tuple[torch.Ten
 
 
 @pytest.mark.parametrize("metric", [psnr, ssim, ms_ssim])
-def test_similarity_is_symmetric_and_falls_with_noise(metric, picture: torch.Tensor) -> None:  # noqa: ANN001
+def test_similarity_is_symmetric_and_falls_with_noise(metric: Callable[..., float], picture: torch.Tensor) -> None:
     values = [metric(noisy(picture, sigma), picture) for sigma in (0.02, 0.05, 0.1, 0.2)]
     assert values == sorted(values, reverse=True)
     assert metric(picture, noisy(picture, 0.1)) == pytest.approx(metric(noisy(picture, 0.1), picture), abs=1e-9)

@@ -17,9 +17,11 @@ def row(height: int = 30, width: int = 60) -> Comparison:
 
 def test_a_row_is_truth_render_error() -> None:
     sheet = comparison_sheet([row()])
-    assert sheet.shape == (30 + LABEL_HEIGHT, 3 * 60 + 2 * MARGIN, 3) and sheet.dtype == np.uint8
+    assert sheet.shape == (30 + LABEL_HEIGHT, 3 * 60 + 2 * MARGIN, 3)
+    assert sheet.dtype == np.uint8
     y = LABEL_HEIGHT + 15
-    assert (sheet[y, 30] == 64).all() and (sheet[y, 60 + MARGIN + 30] == 128).all()
+    assert (sheet[y, 30] == 64).all()
+    assert (sheet[y, 60 + MARGIN + 30] == 128).all()
     assert (sheet[y, 2 * (60 + MARGIN) + 30] == heat(np.ones((1, 1)))[0, 0]).all()
 
 
@@ -41,7 +43,8 @@ def test_nothing_to_show_is_an_error() -> None:
 
 def test_heat_grows_brighter_and_marks_the_unknown() -> None:
     shades = heat(np.linspace(0, 1, 50)[None])[0].astype(float).sum(axis=-1)
-    assert (np.diff(shades) >= 0).all() and shades[-1] > 10 * shades[0]
+    assert (np.diff(shades) >= 0).all()
+    assert shades[-1] > 10 * shades[0]
     assert (heat(np.array([[np.nan]]))[0, 0] == 128).all()
     assert (heat(np.array([[-1.0, 2.0]])) == heat(np.array([[0.0, 1.0]]))).all()
 

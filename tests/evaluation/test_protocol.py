@@ -34,7 +34,9 @@ def test_the_truth_is_composited_on_black_with_the_matte() -> None:
     one = view()
     perfect = replace(one, image=composite_on_black(one.truth, one.matte))
     score = score_view(perfect)
-    assert score.psnr == math.inf and score.flip == 0.0 and score.ssim == pytest.approx(1.0)
+    assert score.psnr == math.inf
+    assert score.flip == 0.0
+    assert score.ssim == pytest.approx(1.0)
     assert float(composite_on_black(one.truth, one.matte)[:, :5].max()) == 0.0
 
 
@@ -85,7 +87,7 @@ def test_absent_masks_and_networks_give_no_figure() -> None:
 
 
 def test_a_view_that_contradicts_itself_is_an_error_that_names_it() -> None:
-    with pytest.raises(CaptureError, match="camera b frame 0: .*size"):
+    with pytest.raises(CaptureError, match=r"camera b frame 0: .*size"):
         replace(view(), matte=torch.zeros(3, 3))
     with pytest.raises(CaptureError, match="not finite"):
         replace(view(), image=torch.full((32, 40, 3), math.nan))

@@ -53,7 +53,8 @@ def disc(radius: float) -> np.ndarray:
 def test_matting_errors_have_their_closed_form() -> None:
     truth = disc(12)
     scores = score_matting([(np.clip(truth + 0.1, 0, 2), truth, VISIBLE), (truth, truth, VISIBLE)])
-    assert scores["mean_abs_error"] == pytest.approx(0.05) and scores["band_error"] == pytest.approx(0.05)
+    assert scores["mean_abs_error"] == pytest.approx(0.05)
+    assert scores["band_error"] == pytest.approx(0.05)
 
 
 def test_the_band_is_the_soft_edge_and_two_pixels_more() -> None:
@@ -81,7 +82,8 @@ def test_pixels_outside_the_frame_do_not_count() -> None:
 def test_labels_report_mean_and_worst_view() -> None:
     half = disc(12) * (np.arange(40) < 20)
     scores = score_labels([(disc(12), disc(12), disc(5), disc(5), VISIBLE), (half, disc(12), 0 * half, 0 * half, VISIBLE)])
-    assert scores["hair_iou"] == pytest.approx(0.75) and scores["hair_iou_worst_view"] == pytest.approx(0.5)
+    assert scores["hair_iou"] == pytest.approx(0.75)
+    assert scores["hair_iou_worst_view"] == pytest.approx(0.5)
     assert scores["face_iou"] == 1.0 == scores["face_iou_worst_view"]
 
 
@@ -102,7 +104,8 @@ def test_random_angles_score_as_chance() -> None:
     random = np.random.Generator(np.random.Philox(1)).uniform(0, np.pi, (2, 200, 200))
     ones = np.ones((200, 200))
     scores = score_orientation([orientation_errors_deg(random[0], random[1], ones, ones, ones > 0)])
-    assert scores["median_deg"] == pytest.approx(45.0, abs=1.0) and scores["p90_deg"] == pytest.approx(81.0, abs=1.0)
+    assert scores["median_deg"] == pytest.approx(45.0, abs=1.0)
+    assert scores["p90_deg"] == pytest.approx(81.0, abs=1.0)
 
 
 @pytest.mark.parametrize("yaw", [-75.0, -30.0, 0.0, 45.0, 120.0])
@@ -130,8 +133,10 @@ def test_landmark_scores_are_exact_for_known_offsets() -> None:
     found[..., 17:, 0] += 0.02 * 1000.0 * EYE_DISTANCE
     found[..., :17, 1] += 0.05 * 1000.0 * EYE_DISTANCE
     scores = score_landmarks(found, points_3d, cameras)
-    assert scores["nme_percent"] == pytest.approx(2.0, rel=0.02) and scores["jaw_nme_percent"] == pytest.approx(5.0, rel=0.02)
-    assert scores["recall"] == 1.0 and scores["wild"] == 0
+    assert scores["nme_percent"] == pytest.approx(2.0, rel=0.02)
+    assert scores["jaw_nme_percent"] == pytest.approx(5.0, rel=0.02)
+    assert scores["recall"] == 1.0
+    assert scores["wild"] == 0
 
 
 def test_lost_and_wild_landmarks_are_counted_not_hidden() -> None:
@@ -141,12 +146,13 @@ def test_lost_and_wild_landmarks_are_counted_not_hidden() -> None:
     found[1, 1, 30] += 50.0
     found[1, 0, 40] = np.nan
     scores = score_landmarks(found, points_3d, cameras)
-    assert scores["recall"] == 0.75 and scores["wild"] == 1
+    assert scores["recall"] == 0.75
+    assert scores["wild"] == 1
 
 
 def test_reprojection_is_in_per_cent_of_the_image_side() -> None:
     cameras, points_3d = [camera(-20.0), camera(10.0)], face()[None]
-    points = np.stack([[c.project(frame) for c in cameras] for frame in points_3d]) + (3.0, 4.0)
+    points = np.stack([[c.project(frame) for c in cameras] for frame in points_3d]) + np.array([3.0, 4.0])
     points[0, 0, :5] = np.nan
     assert score_reprojection(points_3d, points, cameras) == pytest.approx(100 * 5.0 / 400)
     assert math.isnan(score_reprojection(points_3d, np.full_like(points, np.nan), cameras))

@@ -64,7 +64,8 @@ def test_means_are_over_views_of_the_group_alone() -> None:
 
 def test_an_empty_group_is_reported_as_absent_not_as_zero() -> None:
     result = report([score("1", 0, 30.0)])
-    assert result["held_out_frames"]["views"] == 0 and result["held_out_frames"]["psnr"] is None
+    assert result["held_out_frames"]["views"] == 0
+    assert result["held_out_frames"]["psnr"] is None
 
 
 def test_it_is_json_whatever_happened() -> None:
@@ -77,17 +78,19 @@ def test_it_is_json_whatever_happened() -> None:
 
 def test_the_protocol_says_what_was_held_out() -> None:
     protocol = report([])["protocol"]
-    assert protocol["held_out_cameras"] == ["1", "2"] and protocol["held_out_frames"] == {"HAIR": [8, 9]}
-    assert "ground truth" in protocol["truth"] and "4 of 5" in protocol["ms_ssim"]
+    assert protocol["held_out_cameras"] == ["1", "2"]
+    assert protocol["held_out_frames"] == {"HAIR": [8, 9]}
+    assert "ground truth" in protocol["truth"]
+    assert "4 of 5" in protocol["ms_ssim"]
 
 
 def test_csv_rows_are_sorted_and_leave_absent_figures_empty() -> None:
     rows = csv_rows([score("2", 0, 30.0), score("1", 3, 20.0), replace(score("1", 1, 21.5), seconds=NAN)])
     header = rows[0]
     assert [row[header.index("camera")] + row[header.index("frame")] for row in rows[1:]] == ["11", "13", "20"]
-    assert (
-        rows[1][header.index("psnr")] == "21.5" and rows[1][header.index("lpips")] == "" and rows[1][header.index("seconds")] == ""
-    )
+    assert rows[1][header.index("psnr")] == "21.5"
+    assert rows[1][header.index("lpips")] == ""
+    assert rows[1][header.index("seconds")] == ""
     assert {len(row) for row in rows} == {len(header)}
 
 

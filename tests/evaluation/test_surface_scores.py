@@ -7,6 +7,7 @@ import math
 import numpy as np
 import pytest
 import torch
+import trimesh
 
 from headcast.capture.camera import Camera
 from headcast.evaluation.surface_scores import (
@@ -65,8 +66,6 @@ def test_scale_is_not_aligned_away(bump: tuple[np.ndarray, np.ndarray]) -> None:
 
 
 def test_a_sphere_in_a_larger_sphere_is_off_by_the_difference_of_radii() -> None:
-    import trimesh
-
     sphere = trimesh.creation.icosphere(subdivisions=4, radius=0.1)
     inner = sphere.vertices * 0.95
     assert score_surface([(inner, sphere.vertices)], sphere.faces)["surface_median_mm"] == pytest.approx(5.0, abs=0.1)

@@ -21,8 +21,10 @@ def random_plane(seed: int = 0) -> np.ndarray:
 def test_an_integer_crop_copies_and_pads_with_zero() -> None:
     plane = random_plane()
     out = to_crop(plane, RAW, RAW.crop(-5, 4, 30, 30))
-    assert np.allclose(out[:, 5:], plane[4:34, :25], atol=1e-12) and (out[:, :5] == 0).all()
-    assert inside_frame(RAW, RAW.crop(-5, 4, 30, 30))[:, 5:].all() and not inside_frame(RAW, RAW.crop(-5, 4, 30, 30))[:, :5].any()
+    assert np.allclose(out[:, 5:], plane[4:34, :25], atol=1e-12)
+    assert (out[:, :5] == 0).all()
+    assert inside_frame(RAW, RAW.crop(-5, 4, 30, 30))[:, 5:].all()
+    assert not inside_frame(RAW, RAW.crop(-5, 4, 30, 30))[:, :5].any()
 
 
 def test_halving_averages_blocks() -> None:
@@ -66,7 +68,8 @@ def test_crossing_strands_lose_confidence_and_bald_pixels_have_no_angle() -> Non
     hair = np.ones((44, 60))
     hair[:20] = 0.0
     out, confidence = orientation_to_crop(angle, np.ones_like(hair), hair, RAW, RAW.resize(30, 22))
-    assert np.isnan(out[:10]).all() and (confidence[:10] == 0).all()
+    assert np.isnan(out[:10]).all()
+    assert (confidence[:10] == 0).all()
     assert np.allclose(confidence[10:], 0.0, atol=1e-9)
 
 
@@ -74,13 +77,14 @@ def test_depth_is_picked_never_averaged() -> None:
     depth = np.where(np.arange(60) < 30, 1.0, 2.0)[None].repeat(44, axis=0)
     out = depth_to_crop(depth, RAW, RAW.crop(-4, 0, 64, 44).resize(48, 33))
     assert set(np.unique(out[np.isfinite(out)])) == {1.0, 2.0}
-    assert np.isnan(out[:, :3]).all() and np.isfinite(out[:, 3:]).all()
+    assert np.isnan(out[:, :3]).all()
+    assert np.isfinite(out[:, 3:]).all()
 
 
 def test_what_is_no_crop_is_an_error() -> None:
     moved = np.eye(4)
     moved[0, 3] = 0.1
-    with pytest.raises(CaptureError, match="camera 7.*different places"):
+    with pytest.raises(CaptureError, match=r"camera 7.*different places"):
         to_crop(random_plane(), RAW, replace(RAW, world_to_camera=moved))
     with pytest.raises(CaptureError, match="ground truth is 20×10"):
         to_crop(np.zeros((10, 20)), RAW, RAW)
