@@ -1,7 +1,7 @@
 """The mesh head's first surface: the fitted head united with what the mattes and labels leave of the space around it.
 
-Space carving (Laurentini, PAMI 1994; Kutulakos & Seitz, IJCV 2000): a point is empty when a view sees background through it, or when
-it lies in front of the fitted head where a view sees face or body. What remains near the head is hair and clothes.
+Space carving (Laurentini, PAMI 1994; Kutulakos & Seitz, IJCV 2000): a point is empty when a view sees background through it, or
+when it lies in front of the fitted head where a view sees face or body. What remains near the head is hair and clothes.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ REACH = 0.09  # m: how far from the fitted head hair and clothes are looked for
 INSIDE_SHARE = 0.92  # share of the views that must see a point inside the subject
 FREE_SHARE = 0.3  # share of the views that must see past a point to the head's surface
 CLEARANCE = 0.006  # m: how far in front of the fitted surface a point must lie to be seen past
-BAND_CELLS = 4.0  # the lattice keeps this many cells on either side of the first surface
+BAND_CELLS = 3.3  # the lattice keeps this many cells on either side of the first surface
 TRUSTED = 0.008  # m: how near to the fitted face its surface is trusted
 CLOSE_POSE_DEG, REFERENCE_FRAMES = 4.0, 2
 
@@ -102,7 +102,7 @@ def carve(
 def _look(
     view: View, world: Float[Tensor, "P 3"], surface: Float[Tensor, "V 3"], canonical: CanonicalHead
 ) -> tuple[Float[Tensor, "P"], Float[Tensor, "P"], Float[Tensor, "P"]]:
-    """For one view: whether a point is in the picture, whether the view sees past it to the head, and how much hair it shows there."""
+    """For one view: whether a point is in the picture, whether the view sees past it to the head, how much hair it shows there."""
     height, width = view.matte.shape
     depth = rasterize(surface, canonical.faces[canonical.outer()], view.world_to_camera, view.K, width, height).depth
     local = world @ view.world_to_camera[:3, :3].T + view.world_to_camera[:3, 3]

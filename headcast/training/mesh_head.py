@@ -17,8 +17,8 @@ from headcast.avatar.mesh_head import MeshHead, Posed, Shape
 from headcast.geometry.meshes import laplacian
 from headcast.rendering.mesh import interpolate, rasterize, soft_silhouette, to_camera
 from headcast.training.carving import start_lattice
-from headcast.training.losses import landmark_loss, matte_loss
 from headcast.training.loop import Report, StateStore, run_loop
+from headcast.training.losses import landmark_loss, matte_loss
 from headcast.training.samples import View, Views
 
 logger = logging.getLogger(__name__)
@@ -148,8 +148,8 @@ def train_mesh_head(
 ) -> MeshHead:
     """Train a mesh head on the training views at ``size`` px with a lattice of ``grid`` cells along its longest side.
 
-    Resumes from ``store``. Raises ``Diverged`` when the optimiser leaves the finite numbers for good and ``KeyboardInterrupt``, with
-    the state saved, when ``stop()`` turns true.
+    Resumes from ``store``. Raises ``Diverged`` when the optimiser leaves the finite numbers for good and ``KeyboardInterrupt``,
+    with the state saved, when ``stop()`` turns true.
     """
     views = views.subset(views.training_indices()).resized(size)
     lattice = start_lattice(views, canonical, grid)

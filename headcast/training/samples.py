@@ -248,7 +248,9 @@ class _Resampler(NamedTuple):
     columns: Float[Tensor, "w W"]
 
     def __call__(self, plane: Float[Tensor, "H W *c"]) -> Float[Tensor, "h w *c"]:
-        return torch.einsum("hH,HW...,wW->hw...", self.rows, plane.float(), self.columns)
+        height, width = plane.shape[:2]
+        across = (self.rows @ plane.float().reshape(height, -1)).reshape(len(self.rows), width, -1)
+        return (self.columns @ across).reshape(len(self.rows), len(self.columns), *plane.shape[2:])
 
     def byte(self, stack: UInt8[Tensor, "n H W *c"]) -> UInt8[Tensor, "n h w *c"]:
         return torch.stack([self(plane).round().clamp(0, 255).to(torch.uint8) for plane in stack])
