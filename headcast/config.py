@@ -94,6 +94,7 @@ class MeshHead(Section):
     size: Annotated[int, Field(ge=32, le=2048)] = 128
     steps: Annotated[int, Field(ge=1)] = 240
     grid: Annotated[int, Field(ge=8, le=256)] = 40
+    save_every: Annotated[int, Field(ge=1)] = 50
     seed: int = 0
 
 

@@ -1,0 +1,79 @@
+"""train_mesh_head: stage one, a deformable tetrahedral mesh of head, hair volume and bust."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+
+from headcast.avatar.canonical import CanonicalHead
+from headcast.command import Progress, should_stop
+from headcast.config import HeldOut, MeshHead
+from headcast.formats.mesh_head_file import write_mesh_head
+from headcast.formats.state import fingerprint, open_store
+from headcast.formats.track import read_head_params
+from headcast.heads import load_head_model
+from headcast.stages.training_views import Sources, gather
+from headcast.training.mesh_head import train_mesh_head
+
+
+@dataclass(frozen=True)
+class Inputs:
+    """Products of the avatar's sequence and its extra ones, in the same order; the mesh head to write."""
+
+    images: list[Path]
+    cameras: list[Path]
+    background: list[Path]
+    mattes: list[Path]
+    masks: list[Path]
+    landmarks: list[Path]
+    params: list[Path]
+    model: Path
+    state: Path
+    code: str
+    output: Path
+
+
+def run(inputs: Inputs, mesh_head: MeshHead, held_out: HeldOut, progress: Progress) -> Path:
+    """Train the mesh head, resuming from its state when settings, inputs and code are the same."""
+    sources = Sources.of(inputs)
+    mark = fingerprint(code=inputs.code, settings=[mesh_head.model_dump(), held_out.model_dump()], inputs=sources.digests())
+    views = gather(sources, held_out, mesh_head.size)
+    with open_store(inputs.state, mark) as store:
+        head = train_mesh_head(
+            views,
+            canonical_head(inputs.params[0], inputs.model),
+            steps=mesh_head.steps,
+            size=mesh_head.size,
+            grid=mesh_head.grid,
+            seed=mesh_head.seed,
+            device=best_device(),
+            store=store,
+            report=told(progress),
+            stop=should_stop,
+            save_every=mesh_head.save_every,
+        )
+        write_mesh_head(inputs.output, head)
+        store.clear()
+    return inputs.output
+
+
+def canonical_head(params: Path, model: Path) -> CanonicalHead:
+    """The fitted head at rest in the skull's frame."""
+    parameters, facts = read_head_params(params)
+    return CanonicalHead.from_model(load_head_model(facts["model"], cache=model), parameters)
+
+
+def best_device() -> torch.device:
+    """The GPU when there is one."""
+    return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+
+
+def told(progress: Progress):  # type: ignore[no-untyped-def]
+    """A training loop's report as progress lines."""
+
+    def report(step: int, steps: int, losses: dict[str, float], rate: float) -> None:
+        progress(step, steps, " ".join(f"{name} {value:.4f}" for name, value in losses.items()))
+
+    return report

@@ -1,0 +1,173 @@
+"""Gather the products of one or several sequences into the ``Views`` that trainers and evaluation read."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, fields, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from PIL import Image
+
+from headcast.config import HeldOut
+from headcast.errors import CaptureError
+from headcast.formats.frames import Images, read_background, read_cameras, read_images
+from headcast.formats.manifest import read_product
+from headcast.formats.maps import read_masks, read_mattes, read_orientations
+from headcast.formats.track import read_head_params, read_landmarks
+from headcast.heads.model import PER_FRAME, HeadParameters
+from headcast.training.samples import Views, area_weights
+
+KINDS = {
+    "images": "images",
+    "cameras": "cameras",
+    "background": "background",
+    "mattes": "mattes",
+    "masks": "masks",
+    "landmarks": "landmarks",
+    "orientation": "orientation_maps",
+    "params": "head_params",
+}
+
+
+@dataclass(frozen=True)
+class Sources:
+    """Manifests of the products of one or several sequences, in the same order; the first is the avatar's own."""
+
+    images: list[Path]
+    cameras: list[Path]
+    background: list[Path]
+    mattes: list[Path]
+    masks: list[Path]
+    params: list[Path]
+    landmarks: list[Path] | None = None
+    orientation: list[Path] | None = None
+
+    @classmethod
+    def of(cls, inputs: Any) -> Sources:
+        """The manifests that a stage's inputs name."""
+        return cls(**{field.name: getattr(inputs, field.name, None) for field in fields(cls)})
+
+    def digests(self) -> dict[str, list[str]]:
+        """What the result depends on: a digest of every product."""
+        given = {name: getattr(self, name) for name in KINDS if getattr(self, name)}
+        return {name: [read_product(path, KINDS[name]).digest for path in paths] for name, paths in given.items()}
+
+    @property
+    def sequences(self) -> tuple[str, ...]:
+        """Names of the sequences."""
+        return tuple(path.parent.parent.name for path in self.images)
+
+
+def gather(sources: Sources, held_out: HeldOut, size: int) -> Views:
+    """Read every view of every sequence at ``size`` px; the last frames of each sequence and the named cameras are held out."""
+    parts = [_sequence(sources, position, size) for position in range(len(sources.images))]
+    serials = sorted({serial for part in parts for serial in part["serials"]})
+    absent = [serial for serial in held_out.cameras if serial not in serials]
+    if len(absent) == len(held_out.cameras) and held_out.cameras:
+        raise CaptureError("held_out.cameras", f"none of {held_out.cameras} is in the capture", f"choose from {serials}")
+    counts = [part["frames"] for part in parts]
+    offsets = np.cumsum([0, *counts])
+    arrays: dict[str, Any] = {name: np.concatenate([part[name] for part in parts]) for name in PER_VIEW}
+    arrays["camera"] = np.array([serials.index(serial) for part in parts for _ in range(part["frames"]) for serial in part["serials"]])
+    arrays["frame"] = np.concatenate([np.repeat(np.arange(count) + start, len(part["serials"])) for part, count, start in zip(parts, counts, offsets)])
+    return Views(
+        **arrays,
+        cameras=tuple(serials),
+        sequences=sources.sequences,
+        sequence_of_frame=np.repeat(np.arange(len(parts)), counts),
+        frame_in_sequence=np.concatenate([np.arange(count) for count in counts]),
+        time=np.concatenate([part["times"] for part in parts]),
+        held_out_camera=np.array([serial in held_out.cameras for serial in serials]),
+        held_out_frame=np.concatenate([held_out_frames(count, held_out.frames_fraction) for count in counts]),
+        parameters=_concatenate([part["parameters"] for part in parts]),
+    )
+
+
+PER_VIEW = ("images", "mattes", "hair", "labels", "angle", "confidence", "landmarks", "visible", "K", "world_to_camera")
+
+
+def held_out_frames(count: int, fraction: float) -> np.ndarray:
+    """The last ``fraction`` of ``count`` frames, rounded up, but never all of them."""
+    held = min(int(np.ceil(count * fraction)), count - 1) if fraction > 0 else 0
+    return np.arange(count) >= count - held
+
+
+def _sequence(sources: Sources, position: int, size: int) -> dict[str, Any]:
+    images, cameras = read_images(sources.images[position]), read_cameras(sources.cameras[position])
+    background = read_background(sources.background[position])
+    parameters, _ = read_head_params(sources.params[position])
+    rows = _Reader(sources, position, images, size)
+    views = [rows.view(frame, serial) for frame, serial in images.views()]
+    resized = {serial: camera.resize(size, size) for serial, camera in cameras.items()}
+    visible = {serial: _shrink(background.visible(serial).astype(np.uint8) * 255, size) > 254 for serial in images.serials}
+    order = [serial for _, serial in images.views()]
+    return {
+        **{name: np.stack([view[name] for view in views]) for name in ("images", "mattes", "hair", "labels", "angle", "confidence")},
+        "landmarks": rows.landmarks(),
+        "visible": np.stack([visible[serial] for serial in order]),
+        "K": np.stack([resized[serial].K for serial in order]),
+        "world_to_camera": np.stack([resized[serial].world_to_camera for serial in order]),
+        "serials": images.serials,
+        "frames": images.frames,
+        "times": np.array(images.times),
+        "parameters": parameters,
+    }
+
+
+class _Reader:
+    """Reads and shrinks the maps of one view at a time, so that only the working size is ever held."""
+
+    def __init__(self, sources: Sources, position: int, images: Images, size: int) -> None:
+        self.images, self.size = images, size
+        self.mattes, self.masks = read_mattes(sources.mattes[position]), read_masks(sources.masks[position])
+        self.orientations = read_orientations(sources.orientation[position]) if sources.orientation else None
+        self.points = read_landmarks(sources.landmarks[position]).points if sources.landmarks else None
+
+    def view(self, frame: int, serial: str) -> dict[str, np.ndarray]:
+        """The maps of one view at the working size."""
+        labels = self.masks.labels(frame, serial)
+        angle, confidence = self._orientation(frame, serial)
+        return {
+            "images": _shrink(self.images.image(frame, serial), self.size),
+            "mattes": _shrink(self.mattes.alpha(frame, serial), self.size),
+            "hair": _shrink(self.masks.hair(frame, serial), self.size),
+            "labels": np.asarray(Image.fromarray(labels).resize((self.size, self.size), Image.Resampling.NEAREST)),
+            "angle": angle,
+            "confidence": confidence,
+        }
+
+    def landmarks(self) -> np.ndarray:
+        """Landmarks at the working size, NaN where absent or not asked for."""
+        count = self.images.frames * len(self.images.serials)
+        if self.points is None:
+            return np.full((count, 68, 2), np.nan, np.float32)
+        return self.points.reshape(count, 68, 2) * (self.size / self.images.size)
+
+    def _orientation(self, frame: int, serial: str) -> tuple[np.ndarray, np.ndarray]:
+        if self.orientations is None:
+            return np.full((self.size, self.size), np.nan, np.float16), np.zeros((self.size, self.size), np.float16)
+        angle, confidence = (values.astype(np.float32) for values in self.orientations.maps(frame, serial))
+        weights = area_weights(angle.shape[0], self.size).numpy()
+        weight = np.where(np.isfinite(angle), confidence, 0)
+        doubled = 2 * np.nan_to_num(angle)
+        x, y = (weights @ (weight * part(doubled)) @ weights.T for part in (np.cos, np.sin))
+        length = np.hypot(x, y)
+        return np.where(length > 1e-4, np.arctan2(y, x) / 2 % np.pi, np.nan).astype(np.float16), length.astype(np.float16)
+
+
+def _shrink(pixels: np.ndarray, size: int) -> np.ndarray:
+    if pixels.shape[0] == size:
+        return pixels
+    return np.asarray(Image.fromarray(pixels).resize((size, size), Image.Resampling.BOX if size < pixels.shape[0] else Image.Resampling.BICUBIC))
+
+
+def _concatenate(parts: Sequence[HeadParameters]) -> HeadParameters:
+    """One track over all sequences; identity and scale are those of the first, which the others share."""
+    for part in parts[1:]:
+        if not torch.allclose(part.identity, parts[0].identity):
+            raise CaptureError("training.extra_sequences", "the sequences were fitted with different identities", "run fit_head of the extra sequences again")
+    joined = {name: torch.cat([getattr(part, name) for part in parts]).float() for name in PER_FRAME}
+    return replace(parts[0].to(dtype=torch.float32), **joined)
