@@ -142,9 +142,9 @@ def temporal_iou(
     """Temporal consistency of a mask over one pair of consecutive frames (earlier, later).
 
     The published measure (Liu et al., ECCV 2020; Varghese et al., CVPRW 2020) carries the earlier prediction to the later frame and
-    takes its IoU with the later prediction. They carry it by optical flow; here the truth itself says what moved: what the true mask
-    gained is added, what it lost is removed. So 1 means "changed exactly where the truth changed": a constant bias costs little, flicker,
-    lag and frozen hair cost what they get wrong. NaN where nothing is left to compare.
+    takes its IoU with the later prediction. They carry it by optical flow; here the truth itself says what moved: what the true
+    mask gained is added, what it lost is removed. So 1 means "changed exactly where the truth changed": a constant bias costs
+    little, flicker, lag and frozen hair cost what they get wrong. NaN where nothing is left to compare.
     """
     before, after = binary(truth[0]), binary(truth[1])
     carried = (binary(predicted[0]) | (after & ~before)) & ~(before & ~after)

@@ -79,7 +79,7 @@ def _finite(statistic: object, values: Iterable[float] | np.ndarray) -> float:
 def orientation_errors_deg(
     angle: Plane, truth: Plane, confidence: Plane, hair: Plane, visible: Bool[np.ndarray, "H W"]
 ) -> Float[np.ndarray, " n"]:
-    """Errors (degrees in [0, 90]) of undirected angles (rad) where hair is certain and its strands are parallel; NaN: no estimate."""
+    """Errors (degrees in [0, 90]) of undirected angles (rad) where hair is certain and its strands parallel; NaN: no estimate."""
     chosen = (hair > HAIR_CERTAIN) & (confidence > CONFIDENCE_CERTAIN) & visible & np.isfinite(truth)
     doubled = 2.0 * (np.asarray(angle[chosen], np.float64) - truth[chosen])
     return np.degrees(np.abs(np.arctan2(np.sin(doubled), np.cos(doubled)))) / 2.0
@@ -131,8 +131,8 @@ def score_landmarks(
     """Normalised mean error of 2-D landmarks (px, NaN absent) against projected true ones.
 
     ``nme_percent``: mean over views with the face in sight of the mean distance over the 51 inner points (17–67), in per cent of
-    the outer-eye-corner distance as it would project frontally; ``jaw_nme_percent`` over the 17 jaw points. ``recall``: share of views
-    in sight with at least half of the inner points. ``wild``: number of inner points, in any view, off by more than 15 %.
+    the outer-eye-corner distance as it would project frontally; ``jaw_nme_percent`` over the 17 jaw points. ``recall``: share of
+    views in sight with at least half of the inner points. ``wild``: number of inner points, in any view, off by more than 15 %.
     """
     truth = np.stack([[camera.project(frame) for camera in cameras] for frame in landmarks_3d])
     scale = np.array([[frontal_eye_distance_px(frame, camera) for camera in cameras] for frame in landmarks_3d])

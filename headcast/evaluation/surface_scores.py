@@ -129,9 +129,9 @@ def jitter_mm(fitted: Float[np.ndarray, "F 4 4"], truth: Float[np.ndarray, "F 4 
     """Frame-to-frame noise of the tracked skull in millimetres; NaN for fewer than three frames or no point.
 
     Both tracks carry the same ``points`` (m, world, on the head at frame 0) by their motion relative to frame 0. The difference of
-    the two paths is the tracking error; of a head held still the true path is constant, so this is the jitter of a still head, and a
-    moving head counts alike. From the error's second difference e(t−1) − 2 e(t) + e(t+1): root mean square over points and frames of
-    its length, divided by √6, the gain of a second difference on white noise. A constant offset or a slow drift costs nothing.
+    the two paths is the tracking error; of a head held still the true path is constant, so this is the jitter of a still head, and
+    a moving head counts alike. From the error's second difference e(t−1) − 2 e(t) + e(t+1): root mean square over points and frames
+    of its length, divided by √6, the gain of a second difference on white noise. A constant offset or a slow drift costs nothing.
     """
     if len(fitted) < 3 or not len(points):
         return float("nan")
