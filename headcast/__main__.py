@@ -15,7 +15,9 @@ def summary(folder: Path) -> str:
     try:
         metrics = json.loads((folder / "evaluation" / "metrics.json").read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
-        raise BadFile(folder / "evaluation" / "metrics.json", "is not there or not readable", "run snakemake for it first") from error
+        raise BadFile(
+            folder / "evaluation" / "metrics.json", "is not there or not readable", "run snakemake for it first"
+        ) from error
     cameras = metrics["held_out_cameras"]
     per_camera = ", ".join(f"{serial} {values['psnr']:.2f}" for serial, values in cameras["by_camera"].items())
     size = (folder / "avatar.pth").stat().st_size / 1e6

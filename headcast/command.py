@@ -125,7 +125,9 @@ class _Terminal:
             os.dup2(stream, 2)
             os.close(stream)
         self._said = os.fdopen(os.dup(2), "w", encoding="utf-8")
-        logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s", force=True, stream=self._said)
+        logging.basicConfig(
+            level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s", force=True, stream=self._said
+        )
         return self._user
 
     def __exit__(self, *failure: object) -> None:
@@ -150,7 +152,11 @@ def _parser(inputs_type: type[Any], description: str) -> argparse.ArgumentParser
         else:
             options["type"] = next((t for t in typing.get_args(kind) if t is not type(None)), kind)
         missing = field.default is MISSING and field.default_factory is MISSING
-        options |= {"required": True} if missing else {"default": field.default if field.default is not MISSING else field.default_factory()}
+        options |= (
+            {"required": True}
+            if missing
+            else {"default": field.default if field.default is not MISSING else field.default_factory()}
+        )
         parser.add_argument("--" + field.name.replace("_", "-"), **options)
     parser.add_argument("--settings", default="{}", help="configuration sections as JSON; absent keys take their defaults")
     parser.add_argument("--log", type=Path, default=None, help="file that takes everything this command says")
@@ -162,7 +168,11 @@ def _sections(run: Callable[..., Path], hints: dict[str, Any], settings: str) ->
         given = json.loads(settings)
     except json.JSONDecodeError as error:
         raise ConfigError("--settings", f"is not JSON ({error})") from error
-    wanted = {name: hints[name] for name in inspect.signature(run).parameters if inspect.isclass(hints[name]) and issubclass(hints[name], Section)}
+    wanted = {
+        name: hints[name]
+        for name in inspect.signature(run).parameters
+        if inspect.isclass(hints[name]) and issubclass(hints[name], Section)
+    }
     return {name: validate(model, given.get(name, {})) for name, model in wanted.items()}
 
 
@@ -180,7 +190,10 @@ def _report(error: BaseException, stage: str, terminal: TextIO) -> int:
         return int(error.code or 0)
     else:
         logger.exception("unexpected failure", exc_info=error)
-        line, code = f"{stage}: unexpected {type(error).__name__}: {' '.join(str(error).split())[:300]}; the log has the traceback", UNEXPECTED
+        line, code = (
+            f"{stage}: unexpected {type(error).__name__}: {' '.join(str(error).split())[:300]}; the log has the traceback",
+            UNEXPECTED,
+        )
     terminal.write(f"headcast: {line}\n")
     terminal.flush()
     return code

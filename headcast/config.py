@@ -166,10 +166,14 @@ class Config(Section):
 
     @model_validator(mode="after")
     def _extras_do_not_chain(self) -> Config:
-        for owner, extras in [("training", self.training.extra_sequences)] + [(f"subjects.{n}", s.extra_sequences) for n, s in self.subjects.items()]:
+        for owner, extras in [("training", self.training.extra_sequences)] + [
+            (f"subjects.{n}", s.extra_sequences) for n, s in self.subjects.items()
+        ]:
             listed = {extra for names in extras.values() for extra in names}
             if listed & set(extras):
-                raise ValueError(f"{owner}.extra_sequences: a sequence cannot both have and be an extra sequence: {sorted(listed & set(extras))}")
+                raise ValueError(
+                    f"{owner}.extra_sequences: a sequence cannot both have and be an extra sequence: {sorted(listed & set(extras))}"
+                )
         return self
 
     def subject(self, name: str) -> Subject:
@@ -178,7 +182,9 @@ class Config(Section):
             return self.subjects[name]
         if PARTICIPANT.fullmatch(name):
             return Subject(extra_sequences=self.training.extra_sequences)
-        raise ConfigError(f"subjects.{name}", "is not declared", "add it under subjects: or use a three-digit NeRSemble participant")
+        raise ConfigError(
+            f"subjects.{name}", "is not declared", "add it under subjects: or use a three-digit NeRSemble participant"
+        )
 
     def capture_root(self, name: str) -> Path:
         """Folder that holds the subject's raw capture."""

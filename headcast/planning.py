@@ -67,7 +67,9 @@ class Plan:
             root = self._config.capture_root(wildcards.subject)
             files = raw_files(subject.reader, root, wildcards.subject, wildcards.sequence)
             if not (root / wildcards.subject).exists() and not os.environ.get(LINK):
-                raise AssetMissing(root / wildcards.subject, f"the raw capture of {wildcards.subject}/{wildcards.sequence} is not there", ACCESS)
+                raise AssetMissing(
+                    root / wildcards.subject, f"the raw capture of {wildcards.subject}/{wildcards.sequence} is not there", ACCESS
+                )
             return [str(path) for path in files]
 
     def identity(self, wildcards: Wildcards) -> list[str]:

@@ -53,9 +53,17 @@ def test_arguments_and_settings_arrive_typed(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("error", "code"),
-    [(BadFile("x.png", "is cut", "run it again"), 4), (Diverged("step 3", "loss is not finite"), 6), (MemoryError(), 7), (ZeroDivisionError("oops"), 1), (KeyboardInterrupt(), 130)],
+    [
+        (BadFile("x.png", "is cut", "run it again"), 4),
+        (Diverged("step 3", "loss is not finite"), 6),
+        (MemoryError(), 7),
+        (ZeroDivisionError("oops"), 1),
+        (KeyboardInterrupt(), 130),
+    ],
 )
-def test_an_error_is_one_line_for_the_user_and_a_traceback_in_the_log(error: BaseException, code: int, tmp_path: Path, capfd: pytest.CaptureFixture) -> None:
+def test_an_error_is_one_line_for_the_user_and_a_traceback_in_the_log(
+    error: BaseException, code: int, tmp_path: Path, capfd: pytest.CaptureFixture
+) -> None:
     def run(inputs: Inputs) -> Path:
         """Fail."""
         raise error
@@ -119,7 +127,9 @@ command(Inputs, run)
 def test_a_signal_lets_a_polling_stage_save_and_ends_any_other_at_once(polls: bool, left: str, number: int, tmp_path: Path) -> None:
     script, output = tmp_path / "stage.py", tmp_path / "out"
     script.write_text(textwrap.dedent(SCRIPT.format(polls=polls)))
-    process = subprocess.Popen([sys.executable, str(script), "--output", str(output)], env={**os.environ, "PYTHONPATH": str(ROOT)}, stderr=subprocess.PIPE)
+    process = subprocess.Popen(
+        [sys.executable, str(script), "--output", str(output)], env={**os.environ, "PYTHONPATH": str(ROOT)}, stderr=subprocess.PIPE
+    )
     while not output.exists() or not output.read_text():
         assert process.poll() is None
     process.send_signal(number)

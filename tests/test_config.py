@@ -25,7 +25,11 @@ def test_the_shipped_file_is_valid_for_every_preset() -> None:
 
 
 def test_every_key_of_the_file_carries_a_comment() -> None:
-    bare = [line for line in FILE.read_text().splitlines() if line.strip() and "#" not in line and ": {" not in line and not line.strip().endswith(":")]
+    bare = [
+        line
+        for line in FILE.read_text().splitlines()
+        if line.strip() and "#" not in line and ": {" not in line and not line.strip().endswith(":")
+    ]
     assert bare == ["      HAIR: [EXP-1-head]"]
 
 

@@ -11,11 +11,17 @@ from headcast.fingerprint import _parse, code_hash
 STAGE = '"""Stage."""\nfrom headcast.maths import work\nBACKENDS = {"fast": "headcast.backend"}\n\n\ndef run():\n    """Do it."""\n    return work()\n'
 
 
-@pytest.fixture()
+@pytest.fixture
 def project(tmp_path: Path) -> Path:
     package = tmp_path / "headcast"
     package.mkdir()
-    for name, text in {"__init__": "", "stage": STAGE, "maths": "def work():\n    return 1\n", "backend": "SPEED = 2\n", "other": "X = 1\n"}.items():
+    for name, text in {
+        "__init__": "",
+        "stage": STAGE,
+        "maths": "def work():\n    return 1\n",
+        "backend": "SPEED = 2\n",
+        "other": "X = 1\n",
+    }.items():
         (package / f"{name}.py").write_text(text)
     return tmp_path
 

@@ -44,7 +44,9 @@ def open_capture(reader: str, root: Path, subject: str, sequence: str, cameras: 
     module = importlib.import_module(READERS[reader])
     capture: Capture = module.read(root, subject, sequence, cameras)
     if len(capture.cameras) < min_cameras:
-        raise CaptureError(f"{subject}/{sequence}", f"has {len(capture.cameras)} cameras", f"extraction.min_cameras asks for {min_cameras}")
+        raise CaptureError(
+            f"{subject}/{sequence}", f"has {len(capture.cameras)} cameras", f"extraction.min_cameras asks for {min_cameras}"
+        )
     check_calibration(list(capture.cameras.values()), str(capture.calibration[0]))
     return capture
 
@@ -72,8 +74,16 @@ def check_calibration(cameras: list[Camera], source: str) -> None:
         return
     inverted = [Camera(c.serial, c.K, c.camera_to_world, c.width, c.height) for c in cameras]
     swapped = all(_faces(camera, focus(inverted)) for camera in inverted)
-    hint = "the matrices look like camera-to-world: store world-to-camera" if swapped else "check units (metres) and axes (OpenCV: x right, y down, z forward)"
-    raise CaptureError(source, f"camera {wrong[0]} does not face the head from {DISTANCE_M[0]}–{DISTANCE_M[1]} m ({len(wrong)} of {len(cameras)} do not)", hint)
+    hint = (
+        "the matrices look like camera-to-world: store world-to-camera"
+        if swapped
+        else "check units (metres) and axes (OpenCV: x right, y down, z forward)"
+    )
+    raise CaptureError(
+        source,
+        f"camera {wrong[0]} does not face the head from {DISTANCE_M[0]}–{DISTANCE_M[1]} m ({len(wrong)} of {len(cameras)} do not)",
+        hint,
+    )
 
 
 def _faces(camera: Camera, target: Float[np.ndarray, "3"]) -> bool:

@@ -33,7 +33,15 @@ def download_participant(root: Path, subject: str, sequence: str, cameras: list[
     logger.info("nersemble-data said:\n%s", said)
     if done.returncode != 0:
         last = said.strip().splitlines()[-1] if said.strip() else "nothing"
-        raise BadFile(root / subject, f"the download client failed ({last[:200]})", f"check {LINK} and the network, then run the same command again")
+        raise BadFile(
+            root / subject,
+            f"the download client failed ({last[:200]})",
+            f"check {LINK} and the network, then run the same command again",
+        )
     if "error occurred" in said:
         wrong = next(line for line in said.splitlines() if "error occurred" in line)
-        raise BadFile(root / subject, f"the download is incomplete ({wrong.strip()[:200]})", f"check {LINK} and the network, then run the same command again")
+        raise BadFile(
+            root / subject,
+            f"the download is incomplete ({wrong.strip()[:200]})",
+            f"check {LINK} and the network, then run the same command again",
+        )

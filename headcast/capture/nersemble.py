@@ -33,7 +33,9 @@ def read(root: Path, subject: str, sequence: str, cameras: list[str] | None = No
     plates = {serial: folder / "sequences" / "BACKGROUND" / f"image_{serial}.jpg" for serial in serials}
     for serial in serials:
         if serial not in matrices:
-            raise CaptureError(calibration, f"camera {serial} is not calibrated", "remove it from extraction.cameras or complete the file")
+            raise CaptureError(
+                calibration, f"camera {serial} is not calibrated", "remove it from extraction.cameras or complete the file"
+            )
         _require(videos[serial], f"camera {serial} has no video", "download it or list the cameras to use under extraction.cameras")
         _require(plates[serial], f"camera {serial} has no background plate", "download the BACKGROUND sequence of this participant")
     intrinsics = _entry(params, "intrinsics", calibration)
@@ -66,7 +68,10 @@ def _camera(serial: str, matrix: Any, intrinsics: Any, plate: Path, source: Path
     except OSError as error:
         raise BadFile(plate, "cannot be read as an image", "download it again") from error
     if not (0.2 * width < K[0, 2] < 0.8 * width and 0.2 * height < K[1, 2] < 0.8 * height):
-        raise CaptureError(source, f"camera {serial}: the principal point {K[:2, 2].round(1).tolist()} is not near the middle of the {width}×{height} image")
+        raise CaptureError(
+            source,
+            f"camera {serial}: the principal point {K[:2, 2].round(1).tolist()} is not near the middle of the {width}×{height} image",
+        )
     return Camera(serial, K, extrinsics, width, height)
 
 
@@ -74,7 +79,9 @@ def _color(path: Path, serials: list[str]) -> dict[str, np.ndarray]:
     entries = _json(path)
     missing = [serial for serial in serials if serial not in entries]
     if missing:
-        raise BadFile(path, f"camera {missing[0]} has no colour correction", "complete the file or set extraction.color_calibration: false")
+        raise BadFile(
+            path, f"camera {missing[0]} has no colour correction", "complete the file or set extraction.color_calibration: false"
+        )
     matrices = {serial: np.asarray(entries[serial], dtype=np.float64) for serial in serials}
     for serial, matrix in matrices.items():
         if matrix.ndim != 2 or matrix.shape[0] != 3 or not np.isfinite(matrix).all():

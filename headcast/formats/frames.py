@@ -116,7 +116,12 @@ def copy_view_facts(writer: ProductWriter, images: Images) -> None:
 
 
 def _to_json(camera: Camera) -> dict[str, Any]:
-    return {"K": camera.K.tolist(), "world_to_camera": camera.world_to_camera.tolist(), "width": camera.width, "height": camera.height}
+    return {
+        "K": camera.K.tolist(),
+        "world_to_camera": camera.world_to_camera.tolist(),
+        "width": camera.width,
+        "height": camera.height,
+    }
 
 
 def _from_json(serial: str, entry: dict[str, Any]) -> Camera:

@@ -51,7 +51,9 @@ class Product:
         try:
             data = path.read_bytes()
         except OSError as error:
-            raise BadFile(path, f"is listed in the manifest but cannot be read ({error.strerror})", f"run the {self.kind} stage again") from error
+            raise BadFile(
+                path, f"is listed in the manifest but cannot be read ({error.strerror})", f"run the {self.kind} stage again"
+            ) from error
         if hashlib.sha256(data).hexdigest() != self.members[name]["sha256"]:
             raise BadFile(path, "differs from its manifest", f"delete {self.path} and run again: the {self.kind} stage writes it")
         return data

@@ -84,7 +84,9 @@ class Orientations:
             angle[top:bottom, left:right] = arrays["angle"]
             confidence[top:bottom, left:right] = arrays["confidence"]
         except (KeyError, ValueError) as error:
-            raise BadFile(self.product.folder / name, f"is not an orientation map ({error})", "run orientation_maps again") from error
+            raise BadFile(
+                self.product.folder / name, f"is not an orientation map ({error})", "run orientation_maps again"
+            ) from error
         return angle, confidence
 
 

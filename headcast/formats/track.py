@@ -37,16 +37,24 @@ def read_landmarks(path: Path) -> Landmarks:
     product = read_product(path, "landmarks")
     arrays, cameras = product.arrays("landmarks.npz"), tuple(product.facts["cameras"])
     frames = arrays["points"].shape[0]
-    expected = {"points": (frames, len(cameras), 68, 2), "confidence": (frames, len(cameras), 68), "dense": (frames, len(cameras), 478, 2)}
+    expected = {
+        "points": (frames, len(cameras), 68, 2),
+        "confidence": (frames, len(cameras), 68),
+        "dense": (frames, len(cameras), 478, 2),
+    }
     for name, shape in expected.items():
         if arrays[name].shape != shape:
             raise BadFile(path, f"{name} has shape {arrays[name].shape}, expected {shape}", "run the landmarks stage again")
     return Landmarks(cameras=cameras, points=arrays["points"], confidence=arrays["confidence"], dense=arrays["dense"])
 
 
-def write_head_params(path: Path, parameters: HeadParameters, facts: dict[str, Any], vertices: Float[np.ndarray, "F V 3"] | None = None) -> None:
+def write_head_params(
+    path: Path, parameters: HeadParameters, facts: dict[str, Any], vertices: Float[np.ndarray, "F V 3"] | None = None
+) -> None:
     """Write fitted parameters and, for the surface model, its vertices; a non-finite value is refused."""
-    arrays = {field.name: getattr(parameters, field.name).detach().cpu().numpy().astype(np.float64) for field in fields(HeadParameters)}
+    arrays = {
+        field.name: getattr(parameters, field.name).detach().cpu().numpy().astype(np.float64) for field in fields(HeadParameters)
+    }
     wrong = [name for name, array in arrays.items() if not np.isfinite(array).all()]
     if wrong:
         raise BadFile(path, f"{wrong[0]} would hold non-finite values", "the fit failed; look at the landmarks of this sequence")

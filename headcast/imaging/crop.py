@@ -6,9 +6,9 @@ from dataclasses import dataclass
 
 import numpy as np
 from jaxtyping import Bool, UInt8
-from PIL import Image
 
 from headcast.capture.camera import Camera
+from headcast.imaging.resample import resize
 
 SIDE_OF_WIDTH = 2600 / 2200
 
@@ -31,9 +31,7 @@ class Crop:
         window = np.zeros((self.side, self.side, 3), np.uint8)
         inside, source = self._overlap(raw.shape[0], raw.shape[1])
         window[inside] = raw[source]
-        if self.size == self.side:
-            return window
-        return np.asarray(Image.fromarray(window).resize((self.size, self.size), Image.Resampling.BOX if self.size < self.side else Image.Resampling.BICUBIC))
+        return resize(window, self.size, self.size)
 
     def visible(self, raw: Camera) -> Bool[np.ndarray, "H W"]:
         """Where the resized window shows real pixels only."""

@@ -60,7 +60,9 @@ def check_video(path: Path) -> None:
 
 
 def _open(inputs: Inputs, extraction: Extraction) -> Capture:
-    return open_capture(inputs.reader, inputs.data_root, inputs.subject, inputs.sequence, extraction.cameras, extraction.min_cameras)
+    return open_capture(
+        inputs.reader, inputs.data_root, inputs.subject, inputs.sequence, extraction.cameras, extraction.min_cameras
+    )
 
 
 def _sha256(path: Path) -> str:

@@ -10,12 +10,12 @@ import numpy as np
 from PIL import Image
 
 from headcast.capture.capture import Capture, open_capture
+from headcast.capture.video import read_video_frames
 from headcast.command import Progress
 from headcast.config import Extraction
 from headcast.errors import BadFile, CaptureError
 from headcast.formats.frames import member_name, write_background, write_cameras
 from headcast.formats.manifest import png, write_product
-from headcast.capture.video import read_video_frames
 from headcast.imaging.color import correct
 from headcast.imaging.crop import Crop, head_crop
 from headcast.stages.views import write_members
@@ -38,7 +38,9 @@ class Inputs:
 
 def run(inputs: Inputs, extraction: Extraction, progress: Progress) -> Path:
     """Decode every camera in parallel, correct colour, crop and resize; one dropped frame is an error, not a shift."""
-    capture = open_capture(inputs.reader, inputs.data_root, inputs.subject, inputs.sequence, extraction.cameras, extraction.min_cameras)
+    capture = open_capture(
+        inputs.reader, inputs.data_root, inputs.subject, inputs.sequence, extraction.cameras, extraction.min_cameras
+    )
     check_sizes(inputs.raw, inputs.data_root, capture)
     color = capture.color if extraction.color_calibration else {}
     crops = {serial: head_crop(camera, extraction.size) for serial, camera in capture.cameras.items()}
@@ -53,7 +55,9 @@ def run(inputs: Inputs, extraction: Extraction, progress: Progress) -> Path:
     return inputs.images
 
 
-def extract_camera(serial: str, video: Path, crop: Crop, color: np.ndarray | None, stride: int, max_frames: int | None) -> dict[str, bytes]:
+def extract_camera(
+    serial: str, video: Path, crop: Crop, color: np.ndarray | None, stride: int, max_frames: int | None
+) -> dict[str, bytes]:
     """The working images of one camera by member name, with the time of every kept frame (s)."""
     members, times = {}, []
     for index, time, frame in read_video_frames(video):
@@ -74,11 +78,17 @@ def check_times(times: dict[str, list[float]], capture: Capture) -> dict[str, ob
     reference = next(iter(times))
     for serial, stamps in times.items():
         if len(stamps) != len(times[reference]):
-            raise CaptureError(capture.videos[serial], f"has {len(stamps)} frames, camera {reference} has {len(times[reference])}", "a frame was dropped; download the sequence again")
+            raise CaptureError(
+                capture.videos[serial],
+                f"has {len(stamps)} frames, camera {reference} has {len(times[reference])}",
+                "a frame was dropped; download the sequence again",
+            )
         step = np.median(np.diff(stamps)) if len(stamps) > 1 else 1.0
         drift = float(np.abs(np.subtract(stamps, times[reference])).max())
         if drift > 0.5 * step:
-            raise CaptureError(capture.videos[serial], f"runs {drift:.3f} s apart from camera {reference}", "the cameras are not synchronised")
+            raise CaptureError(
+                capture.videos[serial], f"runs {drift:.3f} s apart from camera {reference}", "the cameras are not synchronised"
+            )
     start = times[reference][0]
     return {"frames": len(times[reference]), "times_s": [round(t - start, 6) for t in times[reference]]}
 

@@ -31,9 +31,17 @@ def run(inputs: Inputs, landmarks: LandmarkDetection, progress: Progress) -> Pat
     seen = np.isfinite(raw.points[..., 0]).any(-1)
     if not seen.any(1).all():
         frame = int(np.argmin(seen.any(1)))
-        raise CaptureError(f"{inputs.images.parent}/{frame:04d}", "no face found in any view of this frame", "look at the images; check capture and rotation")
+        raise CaptureError(
+            f"{inputs.images.parent}/{frame:04d}",
+            "no face found in any view of this frame",
+            "look at the images; check capture and rotation",
+        )
     agreed = consensus(raw, cameras)
-    write_landmarks(inputs.output, agreed, {"backend": landmarks.backend, "frames": images.frames, "size": images.size, "views_with_face": int(seen.sum())})
+    write_landmarks(
+        inputs.output,
+        agreed,
+        {"backend": landmarks.backend, "frames": images.frames, "size": images.size, "views_with_face": int(seen.sum())},
+    )
     return inputs.output
 
 

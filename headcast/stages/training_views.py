@@ -18,7 +18,8 @@ from headcast.formats.manifest import read_product
 from headcast.formats.maps import read_masks, read_mattes, read_orientations
 from headcast.formats.track import read_head_params, read_landmarks
 from headcast.heads.model import PER_FRAME, HeadParameters
-from headcast.training.samples import Views, area_weights
+from headcast.imaging.resample import area_weights, resize
+from headcast.training.samples import Views
 
 KINDS = {
     "images": "images",
@@ -71,8 +72,12 @@ def gather(sources: Sources, held_out: HeldOut, size: int) -> Views:
     counts = [part["frames"] for part in parts]
     offsets = np.cumsum([0, *counts])
     arrays: dict[str, Any] = {name: np.concatenate([part[name] for part in parts]) for name in PER_VIEW}
-    arrays["camera"] = np.array([serials.index(serial) for part in parts for _ in range(part["frames"]) for serial in part["serials"]])
-    arrays["frame"] = np.concatenate([np.repeat(np.arange(count) + start, len(part["serials"])) for part, count, start in zip(parts, counts, offsets)])
+    arrays["camera"] = np.array(
+        [serials.index(serial) for part in parts for _ in range(part["frames"]) for serial in part["serials"]]
+    )
+    arrays["frame"] = np.concatenate(
+        [np.repeat(np.arange(count) + start, len(part["serials"])) for part, count, start in zip(parts, counts, offsets)]
+    )
     return Views(
         **arrays,
         cameras=tuple(serials),
@@ -102,10 +107,12 @@ def _sequence(sources: Sources, position: int, size: int) -> dict[str, Any]:
     rows = _Reader(sources, position, images, size)
     views = [rows.view(frame, serial) for frame, serial in images.views()]
     resized = {serial: camera.resize(size, size) for serial, camera in cameras.items()}
-    visible = {serial: _shrink(background.visible(serial).astype(np.uint8) * 255, size) > 254 for serial in images.serials}
+    visible = {serial: resize(background.visible(serial).astype(np.uint8) * 255, size, size) == 255 for serial in images.serials}
     order = [serial for _, serial in images.views()]
     return {
-        **{name: np.stack([view[name] for view in views]) for name in ("images", "mattes", "hair", "labels", "angle", "confidence")},
+        **{
+            name: np.stack([view[name] for view in views]) for name in ("images", "mattes", "hair", "labels", "angle", "confidence")
+        },
         "landmarks": rows.landmarks(),
         "visible": np.stack([visible[serial] for serial in order]),
         "K": np.stack([resized[serial].K for serial in order]),
@@ -131,9 +138,9 @@ class _Reader:
         labels = self.masks.labels(frame, serial)
         angle, confidence = self._orientation(frame, serial)
         return {
-            "images": _shrink(self.images.image(frame, serial), self.size),
-            "mattes": _shrink(self.mattes.alpha(frame, serial), self.size),
-            "hair": _shrink(self.masks.hair(frame, serial), self.size),
+            "images": resize(self.images.image(frame, serial), self.size, self.size),
+            "mattes": resize(self.mattes.alpha(frame, serial), self.size, self.size),
+            "hair": resize(self.masks.hair(frame, serial), self.size, self.size),
             "labels": np.asarray(Image.fromarray(labels).resize((self.size, self.size), Image.Resampling.NEAREST)),
             "angle": angle,
             "confidence": confidence,
@@ -150,7 +157,7 @@ class _Reader:
         if self.orientations is None:
             return np.full((self.size, self.size), np.nan, np.float16), np.zeros((self.size, self.size), np.float16)
         angle, confidence = (values.astype(np.float32) for values in self.orientations.maps(frame, serial))
-        weights = area_weights(angle.shape[0], self.size).numpy()
+        weights = area_weights(angle.shape[0], self.size)
         weight = np.where(np.isfinite(angle), confidence, 0)
         doubled = 2 * np.nan_to_num(angle)
         x, y = (weights @ (weight * part(doubled)) @ weights.T for part in (np.cos, np.sin))
@@ -158,16 +165,14 @@ class _Reader:
         return np.where(length > 1e-4, np.arctan2(y, x) / 2 % np.pi, np.nan).astype(np.float16), length.astype(np.float16)
 
 
-def _shrink(pixels: np.ndarray, size: int) -> np.ndarray:
-    if pixels.shape[0] == size:
-        return pixels
-    return np.asarray(Image.fromarray(pixels).resize((size, size), Image.Resampling.BOX if size < pixels.shape[0] else Image.Resampling.BICUBIC))
-
-
 def _concatenate(parts: Sequence[HeadParameters]) -> HeadParameters:
     """One track over all sequences; identity and scale are those of the first, which the others share."""
     for part in parts[1:]:
         if not torch.allclose(part.identity, parts[0].identity):
-            raise CaptureError("training.extra_sequences", "the sequences were fitted with different identities", "run fit_head of the extra sequences again")
+            raise CaptureError(
+                "training.extra_sequences",
+                "the sequences were fitted with different identities",
+                "run fit_head of the extra sequences again",
+            )
     joined = {name: torch.cat([getattr(part, name) for part in parts]).float() for name in PER_FRAME}
     return replace(parts[0].to(dtype=torch.float32), **joined)

@@ -13,7 +13,9 @@ from headcast.formats.atomic import atomic_path
 from headcast.formats.manifest import ProductWriter, member
 
 
-def write_members(writer: ProductWriter, work: Callable[..., dict[str, bytes]], jobs: Sequence[tuple[Any, ...]], workers: int, progress: Progress) -> None:
+def write_members(
+    writer: ProductWriter, work: Callable[..., dict[str, bytes]], jobs: Sequence[tuple[Any, ...]], workers: int, progress: Progress
+) -> None:
     """Run ``work(*job)`` for every job; each returns {member name: bytes}, written where it was computed."""
     folder = writer.path.parent
     done = 0

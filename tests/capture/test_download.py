@@ -41,7 +41,7 @@ class Handler(SimpleHTTPRequestHandler):
         pass
 
 
-@pytest.fixture()
+@pytest.fixture
 def server(capture_template: Path) -> Iterator[str]:
     for name, text in Handler.metadata.items():
         (capture_template / name).write_text(text)
@@ -71,7 +71,9 @@ def test_without_a_link_it_says_what_to_obtain_and_where_to_put_it(tmp_path: Pat
 
 
 @pytest.mark.parametrize("broken", ["cam_222200037.mp4", "camera_params.json", "image_222200039.jpg"])
-def test_a_file_that_the_server_does_not_have_is_an_error_not_a_gap(broken: str, server: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_file_that_the_server_does_not_have_is_an_error_not_a_gap(
+    broken: str, server: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv(LINK, server)
     Handler.broken = broken
     with pytest.raises(HeadcastError) as caught:
@@ -79,7 +81,9 @@ def test_a_file_that_the_server_does_not_have_is_an_error_not_a_gap(broken: str,
     assert isinstance(caught.value, BadFile)
 
 
-def test_the_link_appears_nowhere(server: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> None:
+def test_the_link_appears_nowhere(
+    server: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
     monkeypatch.setenv(LINK, server)
     caplog.set_level("DEBUG")
     fetch(tmp_path / "good")

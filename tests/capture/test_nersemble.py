@@ -31,7 +31,10 @@ def capture_template(tmp_path_factory: pytest.TempPathFactory) -> Path:
         matrix[:3, :3] = Rotation.from_euler("yx", [20 * number - 30, 180], degrees=True).as_matrix()
         matrix[2, 3] = 1.0
         extrinsics[serial] = matrix.tolist()
-    write(folder / "calibration/camera_params.json", {"world_2_cam": extrinsics, "intrinsics": [[150.0, 0, 22], [0, 150, 32], [0, 0, 1]]})
+    write(
+        folder / "calibration/camera_params.json",
+        {"world_2_cam": extrinsics, "intrinsics": [[150.0, 0, 22], [0, 150, 32], [0, 0, 1]]},
+    )
     write(folder / "calibration/color_calibration.json", {serial: np.eye(3).tolist() for serial in SERIALS})
     rng = np.random.default_rng(0)
     for serial in SERIALS:
@@ -42,7 +45,7 @@ def capture_template(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return root
 
 
-@pytest.fixture()
+@pytest.fixture
 def root(capture_template: Path, tmp_path: Path) -> Path:
     return Path(shutil.copytree(capture_template, tmp_path / "raw"))
 

@@ -15,7 +15,7 @@ from headcast.formats.manifest import read_product, write_product
 PIXELS = np.random.default_rng(0).integers(0, 255, (8, 6, 3), dtype=np.uint8)
 
 
-@pytest.fixture()
+@pytest.fixture
 def manifest(tmp_path: Path) -> Path:
     path = tmp_path / "images" / "manifest.json"
     with write_product(path, "images") as writer:
@@ -70,7 +70,10 @@ def test_an_interrupted_product_has_no_manifest_and_leftovers_go_with_the_next_o
     assert not manifest.exists()
     with write_product(manifest, "images") as writer:
         writer.add_image("0001/a.png", PIXELS)
-    assert {p.relative_to(manifest.parent).as_posix() for p in manifest.parent.rglob("*") if p.is_file()} == {"0001/a.png", "manifest.json"}
+    assert {p.relative_to(manifest.parent).as_posix() for p in manifest.parent.rglob("*") if p.is_file()} == {
+        "0001/a.png",
+        "manifest.json",
+    }
 
 
 def test_the_digest_follows_the_content_only(manifest: Path, tmp_path: Path) -> None:

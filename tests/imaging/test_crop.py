@@ -37,7 +37,7 @@ def test_a_bright_spot_lands_where_the_camera_says(u: float, v: float, size: int
     crop = head_crop(raw, size)
     row, column = ndimage.center_of_mass(crop.image(image)[..., 0].astype(float))
     expected = (np.array([x + 0.5, y + 0.5]) - [crop.left, crop.top]) * size / crop.side
-    np.testing.assert_allclose([column + 0.5, row + 0.5], expected, atol=0.1)
+    np.testing.assert_allclose([column + 0.5, row + 0.5], expected, atol=0.05)
 
 
 def test_projection_is_invariant_to_the_crop() -> None:
