@@ -12,17 +12,20 @@ from headcast.geometry.queries import signed_distance
 
 DEFAULT_SPACING = 0.004
 DEFAULT_MARGIN = 0.03
+COARSE = 3
 
 
 class SignedDistanceGrid(nn.Module):
     """Distance (m) to the head in the canonical skull frame, positive outside; trilinear between the samples.
 
     Outside of the grid the distance to the grid is added to the value at its border, so that it stays positive and continuous.
+    Rebuild a saved grid with ``SignedDistanceGrid(values, lower, spacing)``.
     """
 
     values: Float[Tensor, "X Y Z"]
     lower: Float[Tensor, "3"]
     spacing: Float[Tensor, ""]
+    slopes: Float[Tensor, "X Y Z 3"]
 
     def __init__(self, values: Float[Tensor, "X Y Z"], lower: Float[Tensor, "3"], spacing: float) -> None:
         """``values[i, j, k]`` is the distance at ``lower + spacing (i, j, k)`` (m); BadFile unless finite."""
@@ -31,7 +34,8 @@ class SignedDistanceGrid(nn.Module):
             raise BadFile("head distance grid", "needs finite samples, at least two along each axis", "check the fitted head")
         self.register_buffer("values", values.to(torch.float32))
         self.register_buffer("lower", lower.to(torch.float32))
-        self.register_buffer("spacing", torch.tensor(float(spacing), dtype=torch.float32))
+        self.register_buffer("spacing", torch.tensor(float(spacing), dtype=torch.float32, device=values.device))
+        self.register_buffer("slopes", torch.stack(torch.gradient(self.values, spacing=float(spacing)), dim=-1), persistent=False)
 
     @classmethod
     def from_mesh(
@@ -41,10 +45,19 @@ class SignedDistanceGrid(nn.Module):
         spacing: float = DEFAULT_SPACING,
         margin: float = DEFAULT_MARGIN,
     ) -> SignedDistanceGrid:
-        """Sample the distance to a closed (or nearly closed) mesh in a box ``margin`` (m) larger than it, on the device of the mesh."""
-        vertices = vertices.detach().to(torch.float32)
-        grid = VoxelGrid.around(vertices.amin(0) - margin, vertices.amax(0) + margin, spacing)
-        distance = signed_distance(grid.centers(), vertices, faces.long())
+        """Sample the distance to a closed (or nearly closed) mesh in a box ``margin`` (m) larger than it, on the device of the mesh.
+
+        Samples further than three spacings from the surface are interpolated from a grid three times as coarse.
+        """
+        vertices, faces = vertices.detach().to(torch.float32), faces.long()
+        lower, upper = vertices.amin(0) - margin, vertices.amax(0) + margin
+        coarse = VoxelGrid.around(lower, upper + COARSE * spacing, COARSE * spacing)
+        rough = signed_distance(coarse.centers(), vertices, faces).reshape(*coarse.shape, 1)
+        grid = VoxelGrid.around(lower, upper, spacing)
+        points = grid.centers()
+        distance = coarse.sample(rough, points)[:, 0]
+        near = distance.abs() < COARSE * spacing
+        distance[near] = signed_distance(points[near], vertices, faces)
         return cls(distance.reshape(grid.shape), grid.lower, spacing)
 
     @property
@@ -61,10 +74,10 @@ class SignedDistanceGrid(nn.Module):
         return (value + far).reshape(points.shape[:-1])
 
     def gradient(self, points: Float[Tensor, "*n 3"]) -> Float[Tensor, "*n 3"]:
-        """The unit direction away from the head at canonical points, by central differences of half a cell."""
-        offsets = 0.5 * self.spacing * torch.eye(3, device=points.device, dtype=points.dtype)
-        slope = torch.stack([self(points + offset) - self(points - offset) for offset in offsets], dim=-1)
-        return torch.nn.functional.normalize(slope, dim=-1)
+        """The unit direction away from the head at canonical points."""
+        flat = points.reshape(-1, 3)
+        slope = trilinear(self.slopes, (flat - self.lower) / self.spacing)
+        return torch.nn.functional.normalize(slope, dim=-1).reshape(points.shape)
 
     def push_out(self, points: Float[Tensor, "*n 3"], clearance: float = 0.0, rounds: int = 2) -> Float[Tensor, "*n 3"]:
         """Points moved along the gradient until they lie about ``clearance`` (m) outside; those outside already stay."""

@@ -10,7 +10,7 @@ from __future__ import annotations
 from typing import NamedTuple
 
 import torch
-from jaxtyping import Bool, Float
+from jaxtyping import Bool, Float, Int
 from scipy.ndimage import distance_transform_edt
 from torch import Tensor
 from torch.nn import functional
@@ -125,26 +125,29 @@ def diffuse(
 
     Jacobi iterations of the screened Laplace equation; the prior's trace scales its weight. Returns tensors of trace 1.
     """
-    inside = domain.to(tensors)[None]
-    data_weight = (6 * confidence / (1 - confidence).clamp_min(0.05))[None] * inside
+    data_weight = (6 * confidence / (1 - confidence).clamp_min(0.05))[domain][:, None]
     prior_weight = 6 * PRIOR_WEIGHT
-    source = data_weight * tensors.movedim(-1, 0) + prior_weight * prior.movedim(-1, 0)
-    total = data_weight + prior_weight * prior[..., :3].sum(-1)[None] + _neighbours(inside)
-    field = source / total.clamp_min(1e-6) * inside
+    source = data_weight * tensors[domain] + prior_weight * prior[domain]
+    index = neighbour_index(domain)
+    present = (index < len(source)).sum(1, keepdim=True)
+    total = (data_weight + prior_weight * prior[domain][:, :3].sum(-1, keepdim=True) + present).clamp_min(1e-6)
+    state = functional.pad(source / total, (0, 0, 0, 1))
     for _ in range(steps):
-        field = (source + _neighbours(field)) / total.clamp_min(1e-6) * inside
-    trace = field[:3].sum(0).clamp_min(1e-9)
-    return (field / trace).movedim(0, -1)
+        state[:-1] = (source + state[index.flatten()].unflatten(0, index.shape).sum(1)) / total
+    filled = torch.zeros_like(tensors)
+    filled[domain] = state[:-1] / state[:-1, :3].sum(-1, keepdim=True).clamp_min(1e-9)
+    return filled
 
 
-def _neighbours(field: Float[Tensor, "D X Y Z"]) -> Float[Tensor, "D X Y Z"]:
-    padded = functional.pad(field, (1, 1, 1, 1, 1, 1))
-    core = slice(1, -1)
-    pairs = ((slice(2, None), core, core), (slice(None, -2), core, core))
-    total = torch.zeros_like(field)
-    for first, second, third in pairs:
-        total = total + padded[:, first, second, third] + padded[:, third, first, second] + padded[:, second, third, first]
-    return total
+def neighbour_index(domain: Bool[Tensor, "X Y Z"]) -> Int[Tensor, "n 6"]:
+    """For each voxel of the domain (in flat order) its six neighbours' positions among them; n where a neighbour is outside."""
+    count = int(domain.sum())
+    number = torch.full(domain.shape, count, dtype=torch.long, device=domain.device)
+    number[domain] = torch.arange(count, device=domain.device)
+    padded = functional.pad(number, (1, 1, 1, 1, 1, 1), value=count)
+    core, shifts = slice(1, -1), (slice(2, None), slice(None, -2))
+    around = [padded[tuple(s if a == axis else core for a in range(3))][domain] for axis in range(3) for s in shifts]
+    return torch.stack(around, dim=1)
 
 
 def layers(occupancy: Bool[Tensor, "X Y Z"], grid: VoxelGrid, head: SignedDistanceGrid) -> Float[Tensor, "X Y Z"]:
@@ -158,7 +161,10 @@ def layers(occupancy: Bool[Tensor, "X Y Z"], grid: VoxelGrid, head: SignedDistan
 
 def outer_surface(occupancy: Bool[Tensor, "X Y Z"]) -> Bool[Tensor, "X Y Z"]:
     """Occupied voxels that touch an empty one by a face."""
-    return occupancy & (_neighbours(occupancy.float()[None])[0] < 5.5)
+    surface = torch.zeros_like(occupancy)
+    index = neighbour_index(occupancy)
+    surface[occupancy] = (index == len(index)).any(1)
+    return surface
 
 
 def orientation_field(

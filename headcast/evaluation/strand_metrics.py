@@ -10,7 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from jaxtyping import Bool, Float
+from jaxtyping import Float
 from scipy.spatial import cKDTree
 
 from headcast.errors import HeadcastError
@@ -57,37 +57,39 @@ def directed_points(
     return start[owner] + fraction[:, None] * step[owner], (step / length[:, None])[owner]
 
 
-def matched(
+def agreement(
     points: Float[np.ndarray, "n 3"],
     directions: Float[np.ndarray, "n 3"],
     other_points: Float[np.ndarray, "m 3"],
     other_directions: Float[np.ndarray, "m 3"],
-    distance: float,
-    angle_deg: float,
-) -> Bool[np.ndarray, "n"]:
-    """Whether some other point lies within ``distance`` (m) and, as a line, within ``angle_deg``; the nearest 32 are looked at."""
-    if len(points) == 0 or len(other_points) == 0:
-        return np.zeros(len(points), dtype=bool)
+    reach: float,
+) -> tuple[Float[np.ndarray, "n k"], Float[np.ndarray, "n k"]]:
+    """Distance (m; infinite beyond ``reach``) and undirected angle (degrees) to the at most 32 nearest other points."""
     count = min(NEIGHBOURS, len(other_points))
-    away, index = cKDTree(other_points).query(points, k=[*range(1, count + 1)], distance_upper_bound=distance)
-    found = np.isfinite(away)
-    cosine = np.abs(np.einsum("nd,nkd->nk", directions, other_directions[np.where(found, index, 0)]))
-    return (found & (cosine >= np.cos(np.deg2rad(angle_deg)))).any(1)
+    if len(points) == 0 or count == 0:
+        return np.full((len(points), 1), np.inf), np.full((len(points), 1), 90.0)
+    away, index = cKDTree(other_points).query(points, k=[*range(1, count + 1)], distance_upper_bound=reach)
+    cosine = np.abs(np.einsum("nd,nkd->nk", directions, other_directions[np.where(np.isfinite(away), index, 0)]))
+    return away, np.rad2deg(np.arccos(np.minimum(cosine, 1)))
 
 
 def strand_scores(
     strands: Float[np.ndarray, "S P 3"],
     truth: Float[np.ndarray, "R Q 3"],
     thresholds: tuple[tuple[float, float], ...] = THRESHOLDS,
-    spacing: float | None = 0.002,
+    spacing: float | None = 0.004,
 ) -> list[StrandScore]:
-    """Precision and recall of strands against true strands, both in the same frame (m), at every pair of thresholds."""
+    """Precision and recall of strands against true strands, both in the same frame (m), at every pair of thresholds.
+
+    Segments are cut to at most ``spacing`` (m) first. Without any strand the score is 0.
+    """
     predicted, true = directed_points(strands, spacing), directed_points(truth, spacing)
+    reach = max(distance for distance, _ in thresholds)
+    both = (agreement(*predicted, *true, reach), agreement(*true, *predicted, reach))
     scores = []
     for distance, angle_deg in thresholds:
-        precision = matched(*predicted, *true, distance, angle_deg)
-        recall = matched(*true, *predicted, distance, angle_deg)
-        scores.append(StrandScore(distance, angle_deg, *(float(hits.mean()) if len(hits) else 0.0 for hits in (precision, recall))))
+        hits = [((away <= distance) & (angle <= angle_deg)).any(1) for away, angle in both]
+        scores.append(StrandScore(distance, angle_deg, *(float(hit.mean()) if len(hit) else 0.0 for hit in hits)))
     return scores
 
 
