@@ -13,7 +13,6 @@ from headcast.geometry.queries import at_barycentric as at_barycentric
 from headcast.geometry.queries import closest_point as closest_point
 from headcast.geometry.queries import signed_distance as signed_distance
 
-
 TINY = 1e-12
 Weights = Literal["uniform", "cotangent"]
 
@@ -107,7 +106,7 @@ def laplacian_matrix(
     first, second = pairs.unbind(1)
     rows, columns = torch.cat([first, second, first, second]), torch.cat([second, first, first, second])
     values = torch.cat([-weight, -weight, weight, weight])
-    return torch.sparse_coo_tensor(torch.stack([rows, columns]), values, (len(vertices),) * 2).coalesce()
+    return torch.sparse_coo_tensor(torch.stack([rows, columns]), values, (len(vertices),) * 2, check_invariants=False).coalesce()
 
 
 def sample_surface(

@@ -176,7 +176,9 @@ def _splats(tensors: Sequence[Tensor]) -> Any:
         "opacity": as_array(opacity),
         "depth": as_array(depth),
     }
-    return splat_kernels.fill(splat_kernels.Splats(), **arrays, color=as_array(color.reshape(len(color), -1, 4), wp.vec4))
+    return splat_kernels.fill(
+        splat_kernels.Splats(), **arrays, color=as_array(color.unflatten(1, (color.shape[1] // 4, 4)), wp.vec4)
+    )
 
 
 def _lists(tiles: Tiles) -> Any:
@@ -186,7 +188,9 @@ def _lists(tiles: Tiles) -> Any:
 
 def _pixels(color: Tensor, depth: Tensor, through: Tensor, last: Tensor) -> Any:
     arrays = {"depth": as_array(depth), "through": as_array(through), "last": as_array(last)}
-    return splat_kernels.fill(splat_kernels.Pixels(), **arrays, color=as_array(color.reshape(len(color), -1, 4), wp.vec4))
+    return splat_kernels.fill(
+        splat_kernels.Pixels(), **arrays, color=as_array(color.unflatten(1, (color.shape[1] // 4, 4)), wp.vec4)
+    )
 
 
 def _gradients(count: int, like: Tensor) -> list[Tensor]:
