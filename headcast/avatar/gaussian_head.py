@@ -20,7 +20,13 @@ from headcast.avatar.appearance import ConditionedMLP, view_color
 from headcast.avatar.canonical import CanonicalHead
 from headcast.avatar.strands import HEAD_LABEL
 from headcast.errors import BadFile
-from headcast.geometry.rotations import matrix_to_axis_angle, matrix_to_quaternion, quaternion_multiply, quaternion_to_matrix, rotation_between
+from headcast.geometry.rotations import (
+    matrix_to_axis_angle,
+    matrix_to_quaternion,
+    quaternion_multiply,
+    quaternion_to_matrix,
+    rotation_between,
+)
 from headcast.rendering.splat import Gaussians
 
 LATENT = 8

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import math
 import pickle
 import zipfile
 from collections.abc import Mapping
@@ -80,7 +79,9 @@ def _load(path: Path) -> dict[str, Any]:
     try:
         content = torch.load(path, map_location="cpu", weights_only=True)
     except (RuntimeError, EOFError, OSError, ValueError, KeyError, pickle.UnpicklingError, zipfile.BadZipFile) as error:
-        raise BadFile(path, f"not a readable avatar ({type(error).__name__}); truncated, damaged or not an avatar file", REBUILD) from error
+        raise BadFile(
+            path, f"not a readable avatar ({type(error).__name__}); truncated, damaged or not an avatar file", REBUILD
+        ) from error
     _check_layout(path, content)
     if digest(content["tensors"], content["metadata"]) != content["digest"]:
         raise BadFile(path, "its digest does not match its content: the file was altered or damaged", REBUILD)
@@ -91,7 +92,9 @@ def _check_layout(path: Path, content: Any) -> None:
     if not isinstance(content, dict) or content.get("format") != FORMAT:
         raise BadFile(path, "not an avatar file of headcast", "give the avatar.pth that train_avatar wrote")
     if content.get("version") != VERSION:
-        raise BadFile(path, f"avatar format {content.get('version')!r}, this version reads {VERSION}", "use a matching version of headcast")
+        raise BadFile(
+            path, f"avatar format {content.get('version')!r}, this version reads {VERSION}", "use a matching version of headcast"
+        )
     tensors = content.get("tensors")
     texts = all(isinstance(content.get(key), str) for key in ("metadata", "digest"))
     if not texts or not isinstance(tensors, dict) or not all(isinstance(value, Tensor) for value in tensors.values()):
@@ -100,5 +103,5 @@ def _check_layout(path: Path, content: Any) -> None:
 
 def _check_finite(path: Path, tensors: Mapping[str, Tensor]) -> None:
     for name, tensor in tensors.items():
-        if tensor.is_floating_point() and not math.isfinite(float(tensor.float().abs().sum())):
+        if tensor.is_floating_point() and not bool(torch.isfinite(tensor).all()):
             raise BadFile(path, f"tensor {name} holds non-finite values", "the avatar was not written; train it again")

@@ -6,8 +6,8 @@ what the fitted pose is off. A fixed budget of Gaussians: the useless move to wh
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable, Iterator, Mapping
+import logging
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -15,15 +15,25 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from headcast.avatar.avatar import Rendered, splat
+from headcast.avatar.avatar import Avatar, Rendered, splat
 from headcast.avatar.canonical import CanonicalHead, skull_track
 from headcast.avatar.distance_grid import SignedDistanceGrid
+from headcast.avatar.dynamics import StrandDynamics
 from headcast.avatar.gaussian_head import GaussianHead, HeadPose
+from headcast.avatar.mesh_head import MeshHead
 from headcast.avatar.strands import StrandHair, skull_to_world
 from headcast.geometry.rotations import axis_angle_to_matrix
 from headcast.training.joint import Weights, hair_terms, head_terms, image_terms
+from headcast.training.loop import Report, StateStore, generator, run_loop
 from headcast.training.losses import masked_mean
+from headcast.training.motion import fit_dynamics, sway
 from headcast.training.samples import View, Views
+from headcast.training.seeding import seed_head
+
+logger = logging.getLogger(__name__)
+
+CLEARANCE = 5e-4
+"""How far (m) above the head the finished strands are."""
 
 
 @dataclass(frozen=True)
@@ -155,11 +165,17 @@ class JointTrainee:
         terms = image_terms(picture, view, weights) | head_terms(self.head, weights)
         if self.hair is not None and self.inside is not None:
             terms |= hair_terms(self.hair, self.inside, weights)
-        terms["twist"] = weights.twist * (self.twist[:, :3] * 0.1).square().mean() + weights.twist * self.twist[:, 3:].square().mean()
+        terms["twist"] = (
+            weights.twist * (self.twist[:, :3] * 0.1).square().mean() + weights.twist * self.twist[:, 3:].square().mean()
+        )
         total = torch.stack(list(terms.values())).sum()
         total.backward()
         error = masked_mean((picture.image.detach() - view.image).square(), view.visible)
-        return {"total": total.detach(), "psnr": -10 * torch.log10(error.clamp_min(1e-10)), **{k: v.detach() for k, v in terms.items()}}
+        return {
+            "total": total.detach(),
+            "psnr": -10 * torch.log10(error.clamp_min(1e-10)),
+            **{k: v.detach() for k, v in terms.items()},
+        }
 
     def finish(self, index: int) -> None:
         """After the optimiser: bounds, and now and then a move of useless Gaussians to where the demand is."""
@@ -198,5 +214,66 @@ class JointTrainee:
 
 def composited(views: Views) -> Views:
     """The same views with their images on black: image × matte, rounded once."""
-    images = [(image.float() * matte.float()[..., None] / 255).round().to(torch.uint8) for image, matte in zip(views.images, views.mattes, strict=True)]
+    images = [
+        (image.float() * matte.float()[..., None] / 255).round().to(torch.uint8)
+        for image, matte in zip(views.images, views.mattes, strict=True)
+    ]
     return replace(views, _orders={}, images=torch.stack(images))
+
+
+def train_avatar(
+    views: Views,
+    canonical: CanonicalHead,
+    mesh_head: MeshHead | None,
+    hair: StrandHair | None,
+    expression_names: Sequence[str],
+    *,
+    steps: int = 900,
+    size: int = 256,
+    gaussians: int = 16_000,
+    seed: int = 0,
+    schedule: Schedule | None = None,
+    device: torch.device | str = "cpu",
+    store: StateStore | None = None,
+    report: Report | None = None,
+    stop: Callable[[], bool] | None = None,
+    save_every: int = 100,
+) -> Avatar:
+    """Train head and hair on the training views of all sequences and return the avatar (on ``device``).
+
+    ``mesh_head`` adds seeds where the fitted head has no surface; ``hair`` is where the strands start (``training.hair.grow_hair``).
+    Resumes from ``store``. Raises ``Diverged`` when the optimiser leaves the finite numbers for good and ``KeyboardInterrupt``, with
+    the state saved, when ``stop()`` turns true.
+    """
+    schedule = schedule or Schedule(steps=steps, size=size, seed=seed)
+    views = views.subset(views.training_indices())
+    mesh = None
+    if mesh_head is not None:
+        neutral = mesh_head.neutral()
+        mesh = neutral.vertices.cpu(), neutral.faces.cpu()
+    random = generator(schedule.seed, "seeds")
+    head = GaussianHead.from_seeds(seed_head(views, canonical, mesh, gaussians, random), canonical, random)
+    inside, dynamics, moved = None, None, None
+    if hair is not None:
+        inside = SignedDistanceGrid.from_mesh(canonical.vertices, canonical.faces)
+        dynamics = fit_dynamics(views, hair, inside)
+        moved = sway(views, hair.points.detach(), dynamics, inside)
+        logger.info("hair moves with %s", {name: round(value, 3) for name, value in dynamics.values().items()})
+    trainee = JointTrainee(views, canonical, head, hair, moved, inside, schedule, device)
+    run_loop(trainee, schedule.steps, store, report, stop=stop, save_every=save_every)
+    return finished(trainee, views, expression_names, dynamics)
+
+
+@torch.no_grad()
+def finished(trainee: JointTrainee, views: Views, expression_names: Sequence[str], dynamics: StrandDynamics | None) -> Avatar:
+    """The avatar of a trained trainee, with the refined track of the frames it saw."""
+    poses = [trainee.pose(frame) for frame in range(views.frames)]
+    track = {}
+    for number, sequence in enumerate(views.sequences):
+        frames = torch.nonzero(views.sequence_of_frame == number)[:, 0]
+        parts = {name: torch.stack([getattr(poses[f], name) for f in frames.tolist()]) for name in HeadPose._fields}
+        track[sequence] = {**parts, "time": views.time[frames]}
+    hair, inside = trainee.hair, trainee.inside
+    if hair is not None and inside is not None:
+        hair.free_points.copy_(inside.push_out(hair.free_points, CLEARANCE))
+    return Avatar(trainee.canonical, trainee.head, expression_names, hair, dynamics, inside, track).to(trainee.device)
