@@ -79,7 +79,7 @@ def face_mesh(min_confidence: float = 0.5) -> Iterator[Any]:
 
 
 def detect(mesh: Any, image: UInt8[np.ndarray, "H W 3"]) -> tuple[Float[np.ndarray, "478 2"], float]:
-    """FaceMesh on one RGB image by an open session; NaN and 0 without a face. Others than square ones, which FaceMesh bends, are padded."""
+    """FaceMesh on one RGB image by an open session; NaN and 0 without a face. FaceMesh bends images that are not square: padded."""
     height, width = image.shape[:2]
     side = max(height, width)
     square = np.zeros((side, side, 3), np.uint8) if height != width else image
