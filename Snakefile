@@ -1,6 +1,5 @@
 """headcast: calibrated multi-view head captures → animatable Gaussian head avatars with strand hair."""
 
-import os
 import sys
 from pathlib import Path
 
@@ -13,7 +12,7 @@ sys.path.insert(0, str(HERE))
 from headcast import layout as at
 from headcast.config import NAME, load_config
 from headcast.fingerprint import code_hash
-from headcast.planning import Plan, one_line
+from headcast.planning import Plan, one_line, share_package
 
 configfile: HERE / "workflow_config.yaml"
 
@@ -21,7 +20,7 @@ with one_line():
     settings = load_config(config)
 plan = Plan(settings)
 
-os.environ["PYTHONPATH"] = os.pathsep.join([str(HERE), *os.environ.get("PYTHONPATH", "").split(os.pathsep)]).rstrip(os.pathsep)
+share_package(HERE)
 
 wildcard_constraints:
     subject=plan.subject_pattern,

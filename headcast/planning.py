@@ -36,6 +36,12 @@ def one_line() -> Iterator[None]:
         os._exit(error.exit_code)
 
 
+def share_package(root: Path) -> None:
+    """Let every job import this checkout's package and scripts, installed or not, also inside a conda environment."""
+    before = [part for part in os.environ.get("PYTHONPATH", "").split(os.pathsep) if part and part != str(root)]
+    os.environ["PYTHONPATH"] = os.pathsep.join([str(root), *before])
+
+
 class Plan:
     """Answers for input functions and params, from one validated configuration."""
 

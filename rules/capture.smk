@@ -9,7 +9,7 @@ rule download:
     resources: mem_mb=1_000, runtime=240
     message: "checking the raw capture of {wildcards.subject}/{wildcards.sequence}"
     shell:
-        "python {HERE:q}/scripts/download.py --subject {wildcards.subject:q} --sequence {wildcards.sequence:q} --data-root {params.root:q}"
+        "python -m scripts.download --subject {wildcards.subject:q} --sequence {wildcards.sequence:q} --data-root {params.root:q}"
         " --reader {params.reader:q} --settings {params.settings:q} --output {output:q} --log {log:q}"
 
 
@@ -25,6 +25,6 @@ rule extract_frames:
     resources: mem_mb=4_000, runtime=60
     message: "extracting the frames of {wildcards.subject}/{wildcards.sequence}"
     shell:
-        "python {HERE:q}/scripts/extract_frames.py --raw {input:q} --subject {wildcards.subject:q} --sequence {wildcards.sequence:q}"
+        "python -m scripts.extract_frames --raw {input:q} --subject {wildcards.subject:q} --sequence {wildcards.sequence:q}"
         " --data-root {params.root:q} --reader {params.reader:q} --settings {params.settings:q} --images {output.images:q}"
         " --cameras {output.cameras:q} --background {output.background:q} --workers {threads} --log {log:q}"

@@ -14,7 +14,7 @@ rule evaluate:
     resources: gpu=1, mem_mb=8_000, runtime=120
     message: "evaluating {wildcards.subject}/{wildcards.sequence} on held-out views"
     shell:
-        "python {HERE:q}/scripts/evaluate.py --images {input.images:q} --cameras {input.cameras:q} --background {input.background:q}"
+        "python -m scripts.evaluate --images {input.images:q} --cameras {input.cameras:q} --background {input.background:q}"
         " --mattes {input.mattes:q} --masks {input.masks:q} --params {input.params:q} --avatar {input.avatar:q} --truth {params.truth:q}"
         " --benchmarks {params.benchmarks:q} --settings {params.settings:q} --metrics {output.metrics:q} --frames {output.frames:q}"
         " --picture {output.picture:q} --log {log:q}"
@@ -34,7 +34,7 @@ rule score:
     resources: mem_mb=8_000, runtime=60
     message: "scoring the stages of {wildcards.subject}/{wildcards.sequence}"
     shell:
-        "python {HERE:q}/scripts/score.py --images {input.images:q} --cameras {input.cameras:q} --background {input.background:q}"
+        "python -m scripts.score --images {input.images:q} --cameras {input.cameras:q} --background {input.background:q}"
         " --mattes {input.mattes:q} --masks {input.masks:q} --orientation {input.orientation:q} --landmarks {input.landmarks:q}"
         " --surface {input.surface:q} --model {input.model:q} --avatar {input.avatar:q} --truth {params.truth:q} --sequence {wildcards.sequence:q}"
         " --settings {params.settings:q} --output {output:q} --log {log:q}"
@@ -52,5 +52,5 @@ rule reenact:
     resources: gpu=1, mem_mb=4_000, runtime=60
     message: "filming {wildcards.subject}/{wildcards.sequence}"
     shell:
-        "python {HERE:q}/scripts/reenact.py --avatar {input.avatar:q} --params {input.params:q} --cameras {input.cameras:q} --images {input.images:q}"
+        "python -m scripts.reenact --avatar {input.avatar:q} --params {input.params:q} --cameras {input.cameras:q} --images {input.images:q}"
         " --settings {params.settings:q} --output {output:q} --log {log:q}"

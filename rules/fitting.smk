@@ -8,7 +8,7 @@ rule head_model:
     resources: mem_mb=2_000, runtime=10
     message: "building the head model {wildcards.model}"
     shell:
-        "python {HERE:q}/scripts/head_model.py --model {wildcards.model:q} --output {output:q} --log {log:q}"
+        "python -m scripts.head_model --model {wildcards.model:q} --output {output:q} --log {log:q}"
 
 
 rule fit_head:
@@ -25,5 +25,5 @@ rule fit_head:
     resources: gpu=1, mem_mb=4_000, runtime=30
     message: "fitting the head of {wildcards.subject}/{wildcards.sequence}"
     shell:
-        "python {HERE:q}/scripts/fit_head.py --cameras {input.cameras:q} --landmarks {input.landmarks:q} --model {input.model:q}"
+        "python -m scripts.fit_head --cameras {input.cameras:q} --landmarks {input.landmarks:q} --model {input.model:q}"
         " {params.identity:q} --settings {params.settings:q} --params {output.params:q} --surface {output.surface:q} --log {log:q}"

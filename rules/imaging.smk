@@ -10,7 +10,7 @@ rule matting:
     resources: mem_mb=6_000, runtime=120
     message: "matting {wildcards.subject}/{wildcards.sequence}"
     shell:
-        "python {HERE:q}/scripts/matting.py --images {input.images:q} --background {input.background:q} --settings {params.settings:q}"
+        "python -m scripts.matting --images {input.images:q} --background {input.background:q} --settings {params.settings:q}"
         " --output {output:q} --workers {threads} --log {log:q}"
 
 
@@ -25,7 +25,7 @@ rule landmarks:
     resources: mem_mb=2_000, runtime=60
     message: "finding landmarks in {wildcards.subject}/{wildcards.sequence}"
     shell:
-        "python {HERE:q}/scripts/landmarks.py --images {input.images:q} --cameras {input.cameras:q} --settings {params.settings:q}"
+        "python -m scripts.landmarks --images {input.images:q} --cameras {input.cameras:q} --settings {params.settings:q}"
         " --output {output:q} --log {log:q}"
 
 
@@ -43,7 +43,7 @@ rule hair_masks:
     resources: mem_mb=6_000, runtime=120
     message: "labelling hair, face and body of {wildcards.subject}/{wildcards.sequence}"
     shell:
-        "python {HERE:q}/scripts/hair_masks.py --images {input.images:q} --cameras {input.cameras:q} --background {input.background:q}"
+        "python -m scripts.hair_masks --images {input.images:q} --cameras {input.cameras:q} --background {input.background:q}"
         " --mattes {input.mattes:q} --surface {input.surface:q} --model {input.model:q} --settings {params.settings:q}"
         " --output {output:q} --workers {threads} --log {log:q}"
 
@@ -60,5 +60,5 @@ rule orientation_maps:
     resources: mem_mb=4_000, runtime=120
     message: "measuring hair orientation in {wildcards.subject}/{wildcards.sequence}"
     shell:
-        "python {HERE:q}/scripts/orientation_maps.py --images {input.images:q} --masks {input.masks:q} --settings {params.settings:q}"
+        "python -m scripts.orientation_maps --images {input.images:q} --masks {input.masks:q} --settings {params.settings:q}"
         " --output {output:q} --workers {threads} --log {log:q}"

@@ -13,7 +13,7 @@ rule train_mesh_head:
     resources: gpu=1, mem_mb=12_000, runtime=600
     message: "training the mesh head of {wildcards.subject}/{wildcards.sequence}"
     shell:
-        "python {HERE:q}/scripts/train_mesh_head.py --images {input.images:q} --cameras {input.cameras:q} --background {input.background:q}"
+        "python -m scripts.train_mesh_head --images {input.images:q} --cameras {input.cameras:q} --background {input.background:q}"
         " --mattes {input.mattes:q} --masks {input.masks:q} --landmarks {input.landmarks:q} --params {input.params:q} --model {input.model:q}"
         " --state {params.state:q} --code {params.code:q} --settings {params.settings:q} --output {output:q} --log {log:q}"
 
@@ -34,7 +34,7 @@ rule train_avatar:
     resources: gpu=1, mem_mb=16_000, runtime=2_880
     message: "training the avatar {wildcards.subject}/{wildcards.sequence}"
     shell:
-        "python {HERE:q}/scripts/train_avatar.py --images {input.images:q} --cameras {input.cameras:q} --background {input.background:q}"
+        "python -m scripts.train_avatar --images {input.images:q} --cameras {input.cameras:q} --background {input.background:q}"
         " --mattes {input.mattes:q} --masks {input.masks:q} --landmarks {input.landmarks:q} --orientation {input.orientation:q}"
         " --params {input.params:q} --model {input.model:q} --mesh-head {input.mesh_head:q}"
         " --state {params.state:q} --code {params.code:q} --settings {params.settings:q} --output {output:q} --log {log:q}"

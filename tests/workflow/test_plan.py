@@ -1,0 +1,101 @@
+"""The plan without running it: lint, the DAG of a subject, and the one line that each mistake gives."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent.parent
+AVATAR = "results/demo/HAIR/avatar.pth"
+STAGES = {
+    "download", "extract_frames", "matting", "landmarks", "head_model", "fit_head", "hair_masks", "orientation_maps", "train_mesh_head", "train_avatar"
+}  # fmt: skip
+
+
+def snakemake(*arguments: str, folder: Path, **environment: str) -> subprocess.CompletedProcess[str]:
+    """Run Snakemake of this environment in ``folder`` on the project's Snakefile."""
+    command = [sys.executable, "-m", "snakemake", "--snakefile", str(ROOT / "Snakefile"), "--cores", "2", *arguments]
+    kept = {key: value for key, value in os.environ.items() if key != "NERSEMBLE_DATA_URL"}
+    return subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False, env={**kept, **environment})
+
+
+def config(**overrides: str) -> list[str]:
+    return ["--config", f"subjects={{demo: {{data_root: {ROOT / 'assets/demo'}, extra_sequences: {{HAIR: [EXP-1-head]}}}}}}", *(f"{k}={v}" for k, v in overrides.items()), "--"]
+
+
+def jobs(output: str) -> dict[str, int]:
+    """The job counts of a dry run."""
+    table = re.search(r"Job stats:\n(.*?)\n\n", output, re.S)
+    assert table, output
+    return {line.split()[0]: int(line.split()[1]) for line in table[1].splitlines()[2:]}
+
+
+def test_the_plan_of_the_demo_has_every_stage_once_per_sequence(tmp_path: Path) -> None:
+    done = snakemake("-n", *config(), AVATAR, folder=tmp_path)
+    assert done.returncode == 0, done.stderr
+    counts = jobs(done.stdout + done.stderr)
+    single = {"head_model", "train_mesh_head", "train_avatar"}
+    assert {name: counts[name] for name in STAGES} == {name: 1 if name in single else 2 for name in STAGES}
+
+
+def test_the_workflow_is_lint_clean(tmp_path: Path) -> None:
+    done = snakemake("--lint", folder=tmp_path)
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_without_access_it_says_what_to_obtain_and_where_to_put_it(tmp_path: Path) -> None:
+    done = snakemake(*config(), "results/258/HAIR/avatar.pth", folder=tmp_path)
+    said = [line for line in done.stderr.splitlines() if line.startswith("headcast: ")]
+    assert done.returncode == 3
+    assert len(said) == 1
+    assert "data/258" in said[0]
+    assert "NERSEMBLE_DATA_URL" in said[0]
+    assert not (tmp_path / "results").exists()
+
+
+@pytest.mark.parametrize(
+    ("overrides", "key"),
+    [({"trainign": "{steps: 3}"}, "trainign"), ({"training": "{steps: 0}"}, "training.steps"), ({"preset": "huge"}, "preset")],
+)
+def test_a_wrong_setting_ends_before_the_plan(overrides: dict[str, str], key: str, tmp_path: Path) -> None:
+    done = snakemake("-n", *config(**overrides), AVATAR, folder=tmp_path)
+    assert done.returncode == 2
+    assert f"headcast: {key}: " in done.stderr
+
+
+@pytest.mark.parametrize("name", ["$(touch x)", "a b", "../demo", "demo;touch x"])
+def test_a_hostile_name_is_refused_and_never_reaches_a_shell(name: str, tmp_path: Path) -> None:
+    done = snakemake(*config(), f"results/{name}/HAIR/avatar.pth", folder=tmp_path)
+    declared = snakemake("-n", "--config", f"subjects={{'{name}': {{}}}}", "--", AVATAR, folder=tmp_path)
+    assert done.returncode != 0
+    assert declared.returncode == 2
+    assert "headcast: subjects." in declared.stderr
+    assert not list(tmp_path.rglob("x"))
+
+
+def test_every_rule_names_environment_log_benchmark_resources_code_and_docstring() -> None:
+    text = "\n".join(path.read_text() for path in sorted((ROOT / "rules").glob("*.smk")))
+    rules = re.split(r"^rule ", text, flags=re.M)[1:]
+    assert {rule.split(":")[0] for rule in rules} >= STAGES
+    for rule in rules:
+        for part in ('"""', "conda:", "log:", "benchmark:", "resources:", "code=code_hash(", "message:", "shell:"):
+            assert part in rule, (rule.split(":")[0], part)
+
+
+def test_every_rule_has_a_script_and_a_stage_and_their_interfaces_agree() -> None:
+    text = "\n".join(path.read_text() for path in sorted((ROOT / "rules").glob("*.smk")))
+    for rule in re.split(r"^rule ", text, flags=re.M)[1:]:
+        name = rule.split(":")[0]
+        flags = {flag.replace("-", "_") for flag in re.findall(r" --([a-z-]+)", rule)} - {"settings", "log"}
+        if "params.identity" in rule:
+            flags.add("identity")
+        if not (ROOT / f"headcast/stages/{name}.py").exists():
+            continue
+        code = f"import dataclasses, headcast.stages.{name} as s; print(' '.join(f.name for f in dataclasses.fields(s.Inputs)))"
+        fields = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True).stdout.split()
+        assert flags == set(fields), name
