@@ -45,7 +45,7 @@ class SignedDistanceGrid(nn.Module):
         spacing: float = DEFAULT_SPACING,
         margin: float = DEFAULT_MARGIN,
     ) -> SignedDistanceGrid:
-        """Sample the distance to a closed (or nearly closed) mesh in a box ``margin`` (m) larger than it, on the device of the mesh.
+        """Sample the distance to a closed (or nearly closed) mesh in a box ``margin`` (m) larger than it, on the mesh's device.
 
         Samples further than three spacings from the surface are interpolated from a grid three times as coarse.
         """

@@ -1,9 +1,9 @@
 """Hair in motion: every strand lags behind the skull like a damped pendulum, keeps its length and stays outside the head.
 
-The groom (strands at rest in the skull frame) is the equilibrium. A point at arc length s from its root is pulled to its place in the
-groom with the stiffness k (0.1 m / s)^e, damped relative to the skull and to the air, and feels the change of gravity when the head
-tilts. Implicit Euler in short substeps is stable for any frame rate; lengths and collisions are then projected as in position-based
-dynamics (Müller et al., 2007). The result depends on the history of the motion (velocities), never on absolute position.
+The groom (strands at rest in the skull frame) is the equilibrium. A point at arc length s from its root is pulled to its place in
+the groom with the stiffness k (0.1 m / s)^e, damped relative to the skull and to the air, and feels the change of gravity when the
+head tilts. Implicit Euler in short substeps is stable for any frame rate; lengths and collisions are then projected as in
+position-based dynamics (Müller et al., 2007). The result depends on the history of the motion (velocities), not on the place.
 """
 
 from __future__ import annotations
@@ -42,8 +42,10 @@ class StrandDynamics(nn.Module):
     ) -> None:
         """Start from physical values; all must be positive."""
         super().__init__()
-        for name, value in (("stiffness", stiffness), ("damping", damping), ("drag", drag), ("weight", weight)):
-            self.register_parameter(f"log_{name}", nn.Parameter(torch.tensor(float(value)).log()))
+        self.log_stiffness = nn.Parameter(torch.tensor(float(stiffness)).log())
+        self.log_damping = nn.Parameter(torch.tensor(float(damping)).log())
+        self.log_drag = nn.Parameter(torch.tensor(float(drag)).log())
+        self.log_weight = nn.Parameter(torch.tensor(float(weight)).log())
         self.exponent = nn.Parameter(torch.tensor(float(exponent)))
 
     def values(self) -> dict[str, float]:
@@ -53,7 +55,7 @@ class StrandDynamics(nn.Module):
         }
         return {**logs, "exponent": float(self.exponent.detach())}
 
-    def stiffness(self, arc: Float[Tensor, "S P"]) -> Float[Tensor, "S P"]:
+    def stiffness_at(self, arc: Float[Tensor, "S P"]) -> Float[Tensor, "S P"]:
         """The pull towards the groom (1/s²) at arc lengths (m) from the root."""
         return self.log_stiffness.exp() * (REFERENCE_LENGTH / arc.clamp_min(SHORTEST_ARC)) ** self.exponent
 
@@ -77,7 +79,7 @@ class Simulation:
         self.points = skull_to_world(strands, start.rotation, start.translation)
         self.goal, self.velocities = self.points, torch.zeros_like(self.points)
         self.lengths = (strands[:, 1:] - strands[:, :-1]).norm(dim=-1, keepdim=True)
-        self.stiffness = dynamics.stiffness(functional.pad(self.lengths[..., 0].cumsum(1), (1, 0)))[..., None]
+        self.stiffness = dynamics.stiffness_at(functional.pad(self.lengths[..., 0].cumsum(1), (1, 0)))[..., None]
         self.down = torch.tensor((0.0, -1.0, 0.0)).to(strands)
         self.down_at_rest = self.down @ start.rotation
         self.clearance = None if head is None else head(strands).clamp_max(CLEARANCE).detach()
@@ -100,7 +102,8 @@ class Simulation:
     def _substep(self, rotation: Float[Tensor, "3 3"], translation: Float[Tensor, "3"], duration: float) -> None:
         goal = skull_to_world(self.strands, rotation, translation)
         goal_velocity, self.goal = (goal - self.goal) / duration, goal
-        damping, drag, weight = (getattr(self.dynamics, f"log_{name}").exp() for name in ("damping", "drag", "weight"))
+        hair = self.dynamics
+        damping, drag, weight = hair.log_damping.exp(), hair.log_drag.exp(), hair.log_weight.exp()
         tilt = GRAVITY * weight * (self.down - rotation @ self.down_at_rest)
         force = self.stiffness * (goal - self.points) + damping * goal_velocity + tilt
         inertia = 1 + duration * (damping + drag) + duration**2 * self.stiffness

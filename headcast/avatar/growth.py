@@ -47,6 +47,8 @@ class GrowthSettings:
     """Arc length within which a strand gets (1 − 1/e) of the way to its layer."""
     steepest: float = 0.5
     """Largest slope against the field with which a strand seeks its layer."""
+    grace: float = 0.0
+    """Arc length (m) from the root along which a strand may lie outside the carved hair: thin hair is lost between voxels."""
     lowest_layer: float = 0.25
     """Layers are spread evenly from here to 1, the outer surface."""
     seed: int = 0
@@ -55,7 +57,7 @@ class GrowthSettings:
 def scalp_roots(
     vertices: Float[Tensor, "V 3"], faces: Int[Tensor, "T 3"], scalp: Float[Tensor, "V"], count: int, seed: int
 ) -> Float[Tensor, "n 3"]:
-    """At most ``count`` points on the scalp (weight > 0.5) as far from each other as can be, in an order whose every prefix is so too.
+    """At most ``count`` points on the scalp (weight > 0.5) as far apart as can be, in an order whose every prefix is so too.
 
     Farthest-point order of area-uniform candidates: a progressive Poisson-disk set. CaptureError when the model has no scalp.
     """
@@ -93,8 +95,8 @@ def root_directions(field: OrientationField, roots: Float[Tensor, "n 3"], outwar
 
 
 def _in_hair(field: OrientationField, head: SignedDistanceGrid, points: Float[Tensor, "n 3"]) -> Bool[Tensor, "n"]:
-    inside = (head.values <= 0).to(points)[..., None]
-    skull = VoxelGrid(head.lower, float(head.spacing), tuple(inside.shape[:3])).sample(inside, points)[:, 0]
+    x, y, z = head.values.shape
+    skull = VoxelGrid(head.lower, float(head.spacing), (x, y, z)).sample((head.values <= 0).to(points)[..., None], points)[:, 0]
     hair = field.grid.sample(field.occupancy[..., None].to(points), points)[:, 0]
     return hair >= 0.35 * (1 - skull).clamp_min(0.2)
 
@@ -134,7 +136,7 @@ def trace(
         here = path[-1]
         bent = _next_direction(field, settings, here, direction, head.gradient(here), target)
         there = head.push_out(here + settings.step * bent, settings.clearance, rounds=1)
-        alive = alive & _in_hair(field, head, there)
+        alive = alive & (_in_hair(field, head, there) | (step * settings.step < settings.grace))
         direction = torch.where(alive[:, None], functional.normalize(there - here, dim=-1), direction)
         path.append(torch.where(alive[:, None], there, here))
         counts = counts + alive

@@ -22,6 +22,7 @@ from headcast.capture.camera import Camera
 from headcast.errors import CaptureError
 
 CONSENSUS = 0.9
+HAIR_SHARE = 0.5
 RIM_NEIGHBOURS = 12
 RIM_SLACK, RIM_MARGIN = 1.1, 0.002
 TRACE_STEPS, TRACE_TOLERANCE = 48, 5e-4
@@ -164,8 +165,8 @@ def hair_occupancy(
 ) -> Bool[Tensor, "X Y Z"]:
     """Voxels that the masks of at least the share ``consensus`` of the views allow to be hair.
 
-    A view that sees something else in front of or at the head surface objects; one whose sight the head blocks abstains. Voxels that
-    nobody can judge are kept within the rim thickness and above the lowest hair that is seen.
+    A view that sees something else in front of or at the head surface objects; one whose sight the head blocks abstains. Voxels
+    that nobody can judge are kept within the rim thickness and above the lowest hair that is seen.
     """
     centers = grid.centers()
     distance = head(centers)
@@ -175,7 +176,7 @@ def hair_occupancy(
         hair, inside, bare = view.sample(torch.stack((view.maps[0], torch.ones_like(view.maps[0]), 1 / view.head_depth)), centers).T
         hidden = (depth * bare > 1 + 0.5 * grid.spacing) & (bare > 0)
         vote = (inside > 0.99) & ~hidden
-        judged, allowed = judged + vote, allowed + (vote & (hair > 0.5))
+        judged, allowed = judged + vote, allowed + (vote & (hair > HAIR_SHARE))
     possible = (distance > 0) & (allowed >= consensus * judged)
     seen = possible & (judged >= 2)
     if not bool(seen.any()):
@@ -188,7 +189,7 @@ def hair_occupancy(
 
 
 def visible_in(view: PooledView, points: Float[Tensor, "n 3"], surface: Float[Tensor, "m 3"], spacing: float) -> Bool[Tensor, "n"]:
-    """Whether nothing hides a point: depth ordering against the head and the ``surface`` points, a voxel and a half of tolerance."""
+    """Whether nothing hides a point: depth order against head and ``surface`` points, with a tolerance of one and a half voxels."""
     height, width = view.head_depth.shape
     local = view.camera_points(surface)
     pixel = ((local @ view.K.T)[:, :2] / local[:, 2:]).floor().long()

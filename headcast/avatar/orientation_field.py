@@ -90,8 +90,8 @@ def lift(
 ) -> Lifted:
     """The 3-D direction at each point that best explains the 2-D angles of the views that see it.
 
-    Minimises Σ w (n·d)² over unit d by the smallest eigenvector, re-weighted against outliers. ``outward`` is the head's normal there;
-    ``surface`` (m) are the points that can hide others. Points seen by fewer than two views get confidence 0.
+    Minimises Σ w (n·d)² over unit d by the smallest eigenvector, re-weighted against outliers. ``outward`` is the head's normal
+    there; ``surface`` (m) are the points that can hide others. Points seen by fewer than two views get confidence 0.
     """
     parts = [plane_normals(view, points) for view in views]
     normals = torch.stack([part[0] for part in parts])

@@ -169,7 +169,7 @@ class StrandHair(nn.Module):
     ) -> Gaussians:
         """The N = S (P − 1) Gaussians of these world points (m), strand by strand; ``strands`` selects some of them.
 
-        ``features`` "N 8" are RGB (sRGB-encoded), the labels (head 0, hair 1) and the world direction of the segment; see the slices
+        ``features`` "N 8" are RGB (sRGB-encoded), the labels (head 0, hair 1) and the segment's world direction; see the slices
         RGB, LABELS, DIRECTION and `screen_features`.
         """
         chosen = slice(None) if strands is None else strands

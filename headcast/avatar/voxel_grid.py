@@ -10,7 +10,7 @@ from torch import Tensor
 
 
 def trilinear(values: Float[Tensor, "X Y Z D"], place: Float[Tensor, "n 3"]) -> Float[Tensor, "n D"]:
-    """Values at fractional grid coordinates (sample (i, j, k) lies at (i, j, k)), held constant beyond the border; differentiable."""
+    """Values at fractional grid coordinates (sample (i, j, k) lies at (i, j, k)), constant beyond the border; differentiable."""
     size = torch.tensor(values.shape[:3], device=place.device)
     inside = torch.minimum(place.clamp_min(0), (size - 1).to(place))
     base = torch.minimum(inside.detach().floor().long(), size - 2)

@@ -1,8 +1,8 @@
 """How near strands are to true strands, and whether they stay outside the head.
 
 Points carry the undirected direction of their segment. A point is right when a point of the other set lies within a distance and
-its direction within an angle (the protocol of Nam et al., CVPR 2019, and NeuralHaircut, Sklyarova et al., ICCV 2023): precision over
-the predicted points, recall over the true ones.
+its direction within an angle: precision over the predicted points, recall over the true ones. This is the protocol of Nam et al.
+(CVPR 2019) and NeuralHaircut (Sklyarova et al., ICCV 2023).
 """
 
 from __future__ import annotations

@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from headcast.avatar.distance_grid import SignedDistanceGrid
-from headcast.avatar.growth import GrowthSettings, farthest_order, grow_strands, resample, stratified, strand_lengths
+from headcast.avatar.growth import GrowthSettings, farthest_order, grow_strands, resample, strand_lengths, stratified
 from headcast.avatar.hair_volume import HairView, hair_occupancy, in_skull_frame, pool_view, spread_thickness
 from headcast.avatar.orientation_field import (
     OrientationField,
@@ -21,16 +21,29 @@ from headcast.avatar.orientation_field import (
     principal,
     unpack,
 )
-from headcast.avatar.voxel_grid import VoxelGrid
 from headcast.capture.camera import Camera
 from headcast.errors import CaptureError
 from headcast.geometry.rotations import axis_angle_to_matrix
-from tests.avatar.test_distance_grid import octasphere
 
 HEAD, HAIR = 0.1, 0.115
 SIZE = 128
 LOWEST = -0.03
 SETTINGS = GrowthSettings(strands=60, points=12, voxel=0.006, step=0.004)
+
+
+def octasphere(rounds: int = 4) -> tuple[torch.Tensor, torch.Tensor]:
+    """A subdivided octahedron; winding outwards."""
+    vertices = torch.tensor([[1.0, 0, 0], [-1, 0, 0], [0, 1, 0], [0, -1, 0], [0, 0, 1], [0, 0, -1]])
+    faces = torch.tensor([[0, 2, 4], [2, 1, 4], [1, 3, 4], [3, 0, 4], [2, 0, 5], [1, 2, 5], [3, 1, 5], [0, 3, 5]])
+    for _ in range(rounds):
+        corners = vertices[faces]
+        middles = torch.nn.functional.normalize(corners + corners.roll(-1, 1), dim=-1)
+        count = len(vertices)
+        a, b, c = faces.T
+        ab, bc, ca = (count + torch.arange(3 * len(faces)).reshape(-1, 3)).T
+        vertices = torch.cat((vertices, middles.flatten(0, 1)))
+        faces = torch.cat([torch.stack(t, 1) for t in ((a, ab, ca), (ab, b, bc), (ca, bc, c), (ab, bc, ca))])
+    return HEAD * vertices, faces
 
 
 def camera(azimuth: float, elevation: float) -> Camera:

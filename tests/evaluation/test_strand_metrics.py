@@ -25,7 +25,7 @@ def test_perfect_strands_score_one_in_either_direction() -> None:
 @settings(max_examples=20, deadline=None)
 @given(st.floats(0.0, 0.006))
 def test_a_shift_counts_against_the_distance(shift: float) -> None:
-    for score, (distance, _) in zip(strand_scores(combed() + [0, 0, shift], combed()), THRESHOLDS, strict=True):
+    for score, (distance, _) in zip(strand_scores(combed() + np.array([0, 0, shift]), combed()), THRESHOLDS, strict=True):
         if abs(shift - distance) > 1e-6:
             assert (score.precision, score.recall) == ((1.0, 1.0) if shift < distance else (0.0, 0.0))
 
