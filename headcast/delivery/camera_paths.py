@@ -17,6 +17,8 @@ ORBIT_FIELD = 0.42
 """Width (m) of what an orbiting camera shows at the distance of the head."""
 
 Vector = Float[np.ndarray, " 3"]
+FRONT: Vector = np.array([0.0, 0.0, 1.0])
+UP: Vector = np.array([0.0, 1.0, 0.0])
 
 
 def rig_axes(cameras: Sequence[Camera], center: Vector) -> tuple[Vector, Vector]:
@@ -36,7 +38,7 @@ def look_at(serial: str, position: Vector, target: Vector, up: Vector, focal: fl
     """A square camera at ``position`` that sees ``target`` (m) in its middle, ``up`` upwards; ``focal`` in pixels."""
     forward = target - position
     right = np.cross(forward, up)
-    if np.linalg.norm(right) < 1e-9 * max(np.linalg.norm(forward), 1.0):
+    if float(np.linalg.norm(right)) < 1e-9:
         raise HeadcastError(f"camera {serial}", "looks along its up direction or stands on its target")
     forward, right = forward / np.linalg.norm(forward), right / np.linalg.norm(right)
     rotation = np.stack([right, np.cross(forward, right), forward])
@@ -52,8 +54,8 @@ def orbit_camera(
     azimuth_deg: float,
     elevation_deg: float,
     size: int,
-    front: Vector = (0.0, 0.0, 1.0),
-    up: Vector = (0.0, 1.0, 0.0),
+    front: Vector = FRONT,
+    up: Vector = UP,
     field: float = ORBIT_FIELD,
 ) -> Camera:
     """A camera on a sphere of radius ``distance`` (m) about ``center``.
@@ -61,7 +63,6 @@ def orbit_camera(
     Azimuth 0 is ``front``, positive towards the subject's left (the picture's right as the subject faces us); elevation is positive
     above. ``field`` is the width (m) seen at that distance.
     """
-    front, up = np.asarray(front, np.float64), np.asarray(up, np.float64)
     azimuth, elevation = np.radians(azimuth_deg), np.radians(elevation_deg)
     level = np.cos(azimuth) * front + np.sin(azimuth) * np.cross(up, front)
     direction = np.cos(elevation) * level + np.sin(elevation) * up
