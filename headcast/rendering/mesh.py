@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from importlib import import_module
 from typing import NamedTuple
 
@@ -16,6 +17,7 @@ from headcast.geometry.neighbours import nearest
 
 BACKENDS = {"warp": "headcast.rendering.mesh_warp"}
 TINY = 1e-12
+PROBE = 0.02  # px to either side of an edge, where it is asked whether the mesh is there
 
 
 class Fragments(NamedTuple):
@@ -117,7 +119,8 @@ def soft_silhouette(
     if not len(pixel) or not len(ends):
         return value.reshape(height, width)
     centers = torch.stack([pixel % width, pixel // width], dim=1).to(ends) + 0.5
-    distance = segment_distance(centers, ends[nearest_segment(centers, ends.detach(), covered)])
+    hits = _hits(vertices, faces, world_to_camera, K)
+    distance = segment_distance(centers, ends[nearest_segment(centers, ends.detach(), covered, hits)])
     signed = torch.where(covered.reshape(-1)[pixel], distance, -distance)
     return value.index_put((pixel,), 0.5 * (1 + torch.erf(signed / (sigma * math.sqrt(2))))).reshape(height, width)
 
@@ -128,23 +131,38 @@ def _band(covered: Tensor, reach: int) -> Tensor:
     return (torch.nn.functional.max_pool2d(both, 2 * reach + 1, stride=1, padding=reach) > 0).all(1)[0]
 
 
+def _hits(vertices: Tensor, faces: Tensor, world_to_camera: Tensor, K: Tensor) -> Callable[[Tensor], Tensor]:
+    """Whether the mesh covers exact positions in the image ("n 2", px)."""
+    local, inverse = to_camera(vertices.detach(), world_to_camera), torch.linalg.inv(K.to(vertices))
+
+    def hits(positions: Tensor) -> Tensor:
+        rays = torch.nn.functional.pad(positions, (0, 1), value=1.0) @ inverse.T
+        return import_module(BACKENDS["warp"]).first_hit(local, faces, rays) >= 0
+
+    return hits
+
+
 @torch.no_grad()
-def nearest_segment(points: Float[Tensor, "n 2"], ends: Float[Tensor, "E 2 2"], covered: Tensor) -> Int[Tensor, "n"]:
-    """The segment nearest to each point (px), among those that lie along the border of the covered region, to half a pixel.
+def nearest_segment(
+    points: Float[Tensor, "n 2"], ends: Float[Tensor, "E 2 2"], covered: Tensor, hits: Callable[[Tensor], Tensor]
+) -> Int[Tensor, "n"]:
+    """The segment nearest to each point (px) among those with the mesh on one side only, to half a pixel.
 
     Contours inside the picture of the mesh (a nose before a cheek) are left out, unless nothing else is there.
     """
-    count = (ends[:, 1] - ends[:, 0]).norm(dim=1).clamp(1, 4096).ceil().long()
+    count = (2 * (ends[:, 1] - ends[:, 0]).norm(dim=1)).clamp(1, 4096).ceil().long()
     segment = torch.repeat_interleave(torch.arange(len(ends), device=ends.device), count)
     step = torch.arange(len(segment), device=ends.device) - torch.repeat_interleave(count.cumsum(0) - count, count)
-    share = ((step + 0.5) / count[segment]).to(ends)
-    samples = torch.lerp(ends[segment, 0], ends[segment, 1], share[:, None])
+    samples = torch.lerp(ends[segment, 0], ends[segment, 1], ((step + 0.5) / count[segment]).to(ends)[:, None])
     column, row = samples.floor().long().unbind(1)
     height, width = covered.shape
-    inside = (column >= 0) & (column < width) & (row >= 0) & (row < height)
-    border = inside & _band(covered, 1)[row.clamp(0, height - 1), column.clamp(0, width - 1)]
-    if border.any():
-        segment, samples = segment[border], samples[border]
+    near = _band(covered, 2)[row.clamp(0, height - 1), column.clamp(0, width - 1)]
+    segment, samples = (tensor[near] for tensor in (segment, samples)) if near.any() else (segment, samples)
+    along = torch.nn.functional.normalize(ends[segment, 1] - ends[segment, 0], dim=1)
+    aside = PROBE * torch.stack([-along[:, 1], along[:, 0]], dim=1)
+    left, right = hits(torch.cat([samples + aside, samples - aside])).chunk(2)
+    border = left != right
+    segment, samples = (tensor[border] for tensor in (segment, samples)) if border.any() else (segment, samples)
     return segment[nearest(points, samples, 1)[1][:, 0]]
 
 
