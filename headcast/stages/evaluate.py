@@ -1,0 +1,199 @@
+"""evaluate: the avatar on cameras and frames that training never saw, in figures and pictures."""
+
+from __future__ import annotations
+
+import csv
+import io
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from headcast.avatar.avatar import Avatar, HeadPose
+from headcast.capture.camera import Camera
+from headcast.command import Progress
+from headcast.config import Evaluation, HeldOut
+from headcast.evaluation.flip import flip_map
+from headcast.evaluation.perceptual import lpips_network
+from headcast.evaluation.pictures import Comparison, comparison_sheet
+from headcast.evaluation.protocol import EvaluatedView, composite_on_black, score_views
+from headcast.evaluation.strand_metrics import strand_scores
+from headcast.evaluation.summary import csv_rows, describe_protocol, summarise
+from headcast.evaluation.truth_crop import to_crop
+from headcast.formats.atomic import atomic_path, write_json
+from headcast.formats.avatar_file import read_avatar
+from headcast.formats.frames import read_cameras
+from headcast.formats.ground_truth import GroundTruth, open_ground_truth
+from headcast.formats.manifest import png
+from headcast.stages.train_mesh_head import best_device
+from headcast.stages.training_views import Sources, gather
+from headcast.training.samples import View, Views
+
+
+@dataclass(frozen=True)
+class Inputs:
+    """Products of the avatar's sequences, the avatar, where ground truth would be; metrics, table and picture to write."""
+
+    images: list[Path]
+    cameras: list[Path]
+    background: list[Path]
+    mattes: list[Path]
+    masks: list[Path]
+    params: list[Path]
+    avatar: Path
+    truth: Path
+    benchmarks: Path
+    metrics: Path
+    frames: Path
+    picture: Path
+
+
+def run(inputs: Inputs, evaluation: Evaluation, held_out: HeldOut, progress: Progress) -> Path:
+    """Render every held-out view, compare it with what was filmed, and report."""
+    views = gather(Sources.of(inputs), held_out, evaluation.size)
+    avatar = read_avatar(inputs.avatar, best_device())
+    masks = Reference(open_ground_truth(inputs.truth), inputs.cameras, views)
+    lpips, reason = lpips_network(None, None)
+    gallery = Gallery(views, evaluation.picture_frames)
+    scores = list(score_views(gallery.watch(evaluated(avatar, views, masks, progress)), lpips))
+    report = summarise(
+        scores,
+        strands=masks.strands(avatar),
+        timing_s=read_benchmarks(inputs.benchmarks),
+        protocol=describe_protocol(
+            held_out_cameras=[name for name, out in zip(views.cameras, views.held_out_camera.tolist(), strict=True) if out],
+            held_out_frames=held_out_by_sequence(views),
+            height=evaluation.size,
+            width=evaluation.size,
+            matte=masks.origin,
+            hair_mask=masks.origin,
+            lpips=reason,
+        ),
+    )
+    table = io.StringIO()
+    csv.writer(table).writerows(csv_rows(scores))
+    for path, data in ((inputs.frames, table.getvalue().encode()), (inputs.picture, png(comparison_sheet(gallery.rows)))):
+        with atomic_path(path) as temporary:
+            temporary.write_bytes(data)
+    return write_json(inputs.metrics, report)
+
+
+class Reference:
+    """What a render is held against: true matte and hair where the capture carries ground truth, else the pipeline's own."""
+
+    def __init__(self, truth: GroundTruth | None, cameras: list[Path], views: Views) -> None:
+        self._truth, self._views = truth, views
+        self._raw = [read_cameras(path, "raw") for path in cameras]
+        self.origin = "pipeline" if truth is None else "ground truth"
+
+    def masks(self, view: View, camera: Camera) -> tuple[torch.Tensor, torch.Tensor]:
+        """Matte and hair mask of a view."""
+        number = int(self._views.sequence_of_frame[view.frame])
+        where = self._views.sequences[number], camera.serial, int(self._views.frame_in_sequence[view.frame])
+        known = None if self._truth is None else (self._truth.alpha(*where), self._truth.hair(*where))
+        if known is None or any(mask is None for mask in known):
+            return view.matte, view.hair
+        raw = self._raw[number][camera.serial]
+        matte, hair = (torch.from_numpy(to_crop(np.asarray(mask), raw, camera)).float().clamp(0, 1) for mask in known)
+        return matte, hair
+
+    def strands(self, avatar: Avatar) -> dict[str, float] | None:
+        """Precision and recall of the strands at rest against the true ones of the first frame; None without them."""
+        truth = None if self._truth is None else self._truth.strands(self._views.sequences[0])
+        if truth is None or avatar.hair is None:
+            return None
+        pose = tracked_pose(avatar, self._views.sequences[0], 0)
+        grown = avatar.hair.points.detach() @ pose.rotation.T + pose.translation
+        return strand_figures(grown.cpu().numpy(), truth[0])
+
+
+class Gallery:
+    """Keeps some held-out views of every held-out camera for the comparison picture."""
+
+    def __init__(self, views: Views, frames: int) -> None:
+        known = torch.nonzero((views.sequence_of_frame == 0) & ~views.held_out_frame)[:, 0]
+        chosen = known[torch.linspace(0, len(known) - 1, min(frames, len(known))).round().long()]
+        self._wanted = {(views.sequences[0], int(views.frame_in_sequence[frame])) for frame in chosen}
+        self.rows: list[Comparison] = []
+
+    def watch(self, views: Iterator[EvaluatedView]) -> Iterator[EvaluatedView]:
+        """Pass views on, remembering those to show."""
+        for view in views:
+            if view.held_out_camera and (view.sequence, view.frame) in self._wanted:
+                truth = composite_on_black(view.truth, view.matte)
+                error = flip_map(view.image, truth).numpy()
+                self.rows.append(Comparison(f"{view.camera} frame {view.frame}", truth.numpy(), view.image.numpy(), error))
+            yield view
+
+
+def strand_figures(grown: np.ndarray, truth: np.ndarray) -> dict[str, float]:
+    """``precision_4mm_40deg`` and so on, at every pair of thresholds."""
+    figures = {}
+    for score in strand_scores(grown, truth):
+        suffix = f"{score.distance * 1000:.0f}mm_{score.angle_deg:.0f}deg"
+        figures |= {f"precision_{suffix}": score.precision, f"recall_{suffix}": score.recall, f"f_{suffix}": score.f_score}
+    return figures
+
+
+def evaluated(avatar: Avatar, views: Views, reference: Reference, progress: Progress) -> Iterator[EvaluatedView]:
+    """Every view with a held-out camera or frame, rendered with the fitted track of its frame and with swinging hair."""
+    swinging = swing_sequences(avatar, views)
+    indices = [i for i in range(len(views)) if bool(views.held_out_camera[views.camera[i]] | views.held_out_frame[views.frame[i]])]
+    for done, index in enumerate(indices, start=1):
+        view = views.at(index)
+        camera = Camera(views.cameras[view.camera], view.K.numpy(), view.world_to_camera.numpy(), views.size[1], views.size[0])
+        sequence, frame = views.sequences[int(views.sequence_of_frame[view.frame])], int(views.frame_in_sequence[view.frame])
+        began = time.perf_counter()
+        with torch.no_grad():
+            picture = avatar.film(tracked_pose(avatar, sequence, frame), camera, swinging[sequence][frame] if swinging else None)
+        seconds = time.perf_counter() - began
+        matte, hair = reference.masks(view, camera)
+        yield EvaluatedView(
+            camera=camera.serial,
+            sequence=sequence,
+            frame=frame,
+            image=picture.image.cpu(),
+            truth=view.image,
+            matte=matte,
+            hair=picture.hair.cpu(),
+            hair_truth=hair,
+            held_out_camera=bool(views.held_out_camera[view.camera]),
+            held_out_frame=bool(views.held_out_frame[view.frame]),
+            seconds=seconds,
+        )
+        progress(done, len(indices))
+
+
+def tracked_pose(avatar: Avatar, sequence: str, frame: int) -> HeadPose:
+    """The pose of a frame on the avatar's own track: refined where training saw the frame, as fitted elsewhere."""
+    track = avatar.track[sequence]
+    return HeadPose(*(track[name][frame] for name in HeadPose._fields))
+
+
+def swing_sequences(avatar: Avatar, views: Views) -> dict[str, torch.Tensor] | None:
+    """World points of the hair in every frame of every sequence, each simulated from its own start; None without hair."""
+    if avatar.hair is None:
+        return None
+    tracks = {name: avatar.track[name] for name in views.sequences}
+    return {name: avatar.swing(track["rotation"], track["translation"], track["time"]) for name, track in tracks.items()}
+
+
+def held_out_by_sequence(views: Views) -> dict[str, list[int]]:
+    """Held-out frames of every sequence."""
+    return {
+        name: views.frame_in_sequence[(views.sequence_of_frame == number) & views.held_out_frame].tolist()
+        for number, name in enumerate(views.sequences)
+    }
+
+
+def read_benchmarks(folder: Path) -> dict[str, float]:
+    """Seconds of every rule of this sequence that Snakemake timed."""
+    seconds = {}
+    for path in sorted(folder.glob("*.tsv")):
+        rows = list(csv.DictReader(path.read_text(encoding="utf-8").splitlines(), delimiter="\t"))
+        if rows:
+            seconds[path.stem] = round(sum(float(row["s"]) for row in rows) / len(rows), 3)
+    return seconds

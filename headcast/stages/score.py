@@ -1,0 +1,179 @@
+"""score: every stage of a sequence against ground truth, where the capture carries it; null where it does not."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from headcast.capture.camera import Camera
+from headcast.command import Progress
+from headcast.config import Fitting
+from headcast.evaluation import stage_scores as scoring
+from headcast.evaluation.summary import clean
+from headcast.evaluation.surface_scores import FaceView, face_vertices, jitter_mm, score_surface
+from headcast.evaluation.truth_crop import inside_frame, orientation_to_crop, to_crop
+from headcast.formats.atomic import write_json
+from headcast.formats.avatar_file import read_avatar
+from headcast.formats.frames import Images, read_cameras, read_images
+from headcast.formats.ground_truth import GroundTruth, open_ground_truth
+from headcast.formats.maps import read_masks, read_mattes, read_orientations
+from headcast.formats.track import read_head_params, read_landmarks, read_surface
+from headcast.geometry.rotations import axis_angle_to_matrix
+from headcast.heads import load_head_model
+from headcast.stages.evaluate import strand_figures, tracked_pose
+
+FIGURES = {
+    "matting": ("mean_abs_error", "band_error"),
+    "labels": ("hair_iou", "hair_iou_worst_view", "face_iou", "face_iou_worst_view"),
+    "orientation": ("median_deg", "p90_deg", "coverage"),
+    "landmarks": ("nme_percent", "jaw_nme_percent", "recall", "wild"),
+    "fit": ("surface_median_mm", "surface_p90_mm", "reprojection_percent", "jitter_mm"),
+    "strands": ("precision_4mm_40deg", "recall_4mm_40deg"),
+}
+
+
+@dataclass(frozen=True)
+class Inputs:
+    """The products of one sequence, its avatar, and where ground truth would be."""
+
+    images: Path
+    cameras: Path
+    background: Path
+    mattes: Path
+    masks: Path
+    orientation: Path
+    landmarks: Path
+    surface: Path
+    model: Path
+    avatar: Path
+    truth: Path
+    sequence: str
+    output: Path
+
+
+def run(inputs: Inputs, fitting: Fitting, progress: Progress) -> Path:
+    """Score matting, labels, orientation, landmarks, fit and strands."""
+    truth = open_ground_truth(inputs.truth)
+    scores: dict[str, Any] = {stage: dict.fromkeys(names) for stage, names in FIGURES.items()}
+    if truth is not None:
+        maps = Maps(inputs, truth)
+        parts = {
+            "matting": lambda: scoring.score_matting(maps.mattes()),
+            "labels": lambda: scoring.score_labels(maps.labels()),
+            "orientation": lambda: scoring.score_orientation(maps.orientation_errors()),
+            "landmarks": lambda: score_landmarks(inputs, truth, maps),
+            "fit": lambda: score_fit(inputs, truth, maps, fitting.model),
+            "strands": lambda: score_strands(inputs, truth),
+        }
+        for number, (stage, measure) in enumerate(parts.items(), start=1):
+            scores[stage] |= clean(measure())
+            progress(number, len(parts), stage)
+    return write_json(inputs.output, scores)
+
+
+class Maps:
+    """Estimates beside truth, warped into the working crop, one view at a time."""
+
+    def __init__(self, inputs: Inputs, truth: GroundTruth) -> None:
+        self.images: Images = read_images(inputs.images)
+        self.cameras, self.raw = read_cameras(inputs.cameras), read_cameras(inputs.cameras, "raw")
+        self._truth, self._sequence = truth, inputs.sequence
+        self._mattes, self._masks = read_mattes(inputs.mattes), read_masks(inputs.masks)
+        self._orientations = read_orientations(inputs.orientation)
+
+    def mattes(self) -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray]]:
+        """Estimated alpha, true alpha, inside the raw frame."""
+        for frame, serial in self.images.views():
+            alpha = self._cropped("alpha", frame, serial)
+            if alpha is not None:
+                yield self._mattes.alpha(frame, serial) / 255, alpha, self._inside(serial)
+
+    def labels(self) -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray, np.ndarray]]:
+        """Estimated and true hair, estimated and true face, inside the raw frame."""
+        for frame, serial in self.images.views():
+            hair, face = self._cropped("hair", frame, serial), self._cropped("face", frame, serial)
+            if hair is not None and face is not None:
+                labels = self._masks.labels(frame, serial)
+                yield (labels == 3).astype(float), hair, (labels == 2).astype(float), face, self._inside(serial)
+
+    def orientation_errors(self) -> Iterator[np.ndarray]:
+        """Angular errors (degrees) of every view that has true orientation."""
+        for frame, serial in self.images.views():
+            planes = [getattr(self._truth, name)(self._sequence, serial, frame) for name in ("orientation", "confidence")]
+            hair = self._cropped("hair", frame, serial)
+            if hair is None or any(plane is None for plane in planes):
+                continue
+            true_angle, true_confidence = orientation_to_crop(*planes, self.raw[serial], self.cameras[serial])
+            angle, _ = self._orientations.maps(frame, serial)
+            yield scoring.orientation_errors_deg(angle.astype(np.float64), true_angle, true_confidence, hair, self._inside(serial))
+
+    def face_views(self, frame: int) -> list[FaceView]:
+        """What the cameras truly saw of the face in one frame, in raw pixels."""
+        views = []
+        for serial, camera in self.raw.items():
+            face = self._truth.face(self._sequence, serial, frame)
+            depth = self._truth.depth(self._sequence, serial, frame)
+            if face is not None and depth is not None:
+                views.append(FaceView(camera, face, depth))
+        return views
+
+    def _cropped(self, kind: str, frame: int, serial: str) -> np.ndarray | None:
+        plane = getattr(self._truth, kind)(self._sequence, serial, frame)
+        return None if plane is None else to_crop(plane, self.raw[serial], self.cameras[serial])
+
+    def _inside(self, serial: str) -> np.ndarray:
+        return inside_frame(self.raw[serial], self.cameras[serial])
+
+
+def score_landmarks(inputs: Inputs, truth: GroundTruth, maps: Maps) -> dict[str, float]:
+    """2-D landmarks against projected true ones."""
+    geometry = truth.geometry(inputs.sequence)
+    if geometry is None:
+        return {}
+    landmarks = read_landmarks(inputs.landmarks)
+    cameras = [maps.cameras[serial] for serial in landmarks.cameras]
+    return scoring.score_landmarks(landmarks.points, geometry["landmarks_3d"][: len(landmarks.points)].astype(np.float64), cameras)
+
+
+def score_fit(inputs: Inputs, truth: GroundTruth, maps: Maps, name: str) -> dict[str, float]:
+    """Fitted surface, reprojection and steadiness."""
+    parameters, _ = read_head_params(inputs.surface)
+    vertices, model = read_surface(inputs.surface), load_head_model(name, cache=inputs.model)
+    landmarks = read_landmarks(inputs.landmarks)
+    fitted = model.landmarks(torch.from_numpy(vertices).double()).numpy()
+    cameras: list[Camera] = [maps.cameras[serial] for serial in landmarks.cameras]
+    figures = {"reprojection_percent": scoring.score_reprojection(fitted, landmarks.points, cameras)}
+    geometry = truth.geometry(inputs.sequence)
+    if geometry is None:
+        return figures
+    views = maps.face_views(0)
+    face = face_vertices(geometry["vertices"][0].astype(np.float64), views)
+    outer = model.faces[~model.mouth_interior[model.faces].any(1)]
+    frames = ((geometry["vertices"][f][face].astype(np.float64), vertices[f].astype(np.float64)) for f in range(len(vertices)))
+    true_motion = rigid(geometry["head_rotation"], geometry["head_translation"])[: len(vertices)]
+    motion = rigid(axis_angle_to_matrix(parameters.rotation).numpy(), parameters.translation.numpy())
+    figures |= score_surface(frames, outer)
+    figures["jitter_mm"] = jitter_mm(motion, true_motion, geometry["vertices"][0][face].astype(np.float64))
+    return figures
+
+
+def score_strands(inputs: Inputs, truth: GroundTruth) -> dict[str, float]:
+    """Strands of the avatar at rest against the true ones of the first frame."""
+    strands, avatar = truth.strands(inputs.sequence), read_avatar(inputs.avatar)
+    if strands is None or avatar.hair is None:
+        return {}
+    pose = tracked_pose(avatar, inputs.sequence, 0)
+    figures = strand_figures((avatar.hair.points.detach() @ pose.rotation.T + pose.translation).numpy(), strands[0])
+    return {name: figures[name] for name in FIGURES["strands"]}
+
+
+def rigid(rotation: np.ndarray, translation: np.ndarray) -> np.ndarray:
+    """Rotations F 3 3 and translations F 3 as 4×4 transforms."""
+    motion = np.tile(np.eye(4), (len(rotation), 1, 1))
+    motion[:, :3, :3], motion[:, :3, 3] = rotation, translation
+    return motion

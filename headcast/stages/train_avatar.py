@@ -1,0 +1,96 @@
+"""train_avatar: stage two, Gaussian head and strand hair trained together on the training views."""
+
+from __future__ import annotations
+
+import platform
+from dataclasses import dataclass
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+from headcast.avatar.growth import GrowthSettings
+from headcast.command import Progress, should_stop
+from headcast.config import HeldOut, Training
+from headcast.formats.avatar_file import write_avatar
+from headcast.formats.mesh_head_file import mesh_head_digest, read_mesh_head
+from headcast.formats.state import fingerprint, open_store
+from headcast.formats.track import read_head_params
+from headcast.stages.train_mesh_head import best_device, canonical_head, told
+from headcast.stages.training_views import Sources, gather
+from headcast.training.gaussian_head import train_avatar
+from headcast.training.hair import grow_hair
+
+PACKAGES = ("headcast", "torch", "numpy", "scipy", "warp-lang", "mediapipe", "anny", "pymatting", "snakemake")
+
+
+@dataclass(frozen=True)
+class Inputs:
+    """Products of the avatar's sequence and its extra ones, in the same order; the avatar to write."""
+
+    images: list[Path]
+    cameras: list[Path]
+    background: list[Path]
+    mattes: list[Path]
+    masks: list[Path]
+    landmarks: list[Path]
+    orientation: list[Path]
+    params: list[Path]
+    model: Path
+    mesh_head: Path
+    state: Path
+    code: str
+    output: Path
+
+
+def run(inputs: Inputs, training: Training, held_out: HeldOut, progress: Progress) -> Path:
+    """Grow the hair, then train head and hair together, resuming when settings, inputs and code are the same."""
+    sources = Sources.of(inputs)
+    depends = {**sources.digests(), "mesh_head": mesh_head_digest(inputs.mesh_head)}
+    settings = {"training": training.model_dump(mode="json"), "held_out": held_out.model_dump(mode="json")}
+    views = gather(sources, held_out, training.size)
+    canonical = canonical_head(inputs.params[0], inputs.model)
+    facts = read_head_params(inputs.params[0])[1]
+    with open_store(
+        inputs.state, fingerprint(code=inputs.code, settings=settings, inputs=depends), training.resume_training
+    ) as store:
+        growth = GrowthSettings(strands=training.strands, points=training.points_per_strand, seed=training.seed)
+        hair, _ = grow_hair(views, canonical, growth)
+        avatar = train_avatar(
+            views,
+            canonical,
+            read_mesh_head(inputs.mesh_head),
+            hair,
+            facts["expression_names"],
+            steps=training.steps,
+            size=training.size,
+            gaussians=training.gaussians,
+            seed=training.seed,
+            device=best_device(),
+            store=store,
+            report=told(progress),
+            stop=should_stop,
+            save_every=training.save_every,
+        )
+        write_avatar(inputs.output, avatar, provenance(inputs, settings, depends, facts))
+        store.clear()
+    return inputs.output
+
+
+def provenance(inputs: Inputs, settings: dict[str, Any], depends: dict[str, Any], facts: dict[str, Any]) -> dict[str, Any]:
+    """What the avatar was made of and with: versions, settings, hashes of all inputs, licences."""
+    return {
+        "sequences": [path.parent.parent.name for path in inputs.images],
+        "subject": inputs.images[0].parent.parent.parent.name,
+        "settings": settings,
+        "inputs": depends,
+        "code": inputs.code,
+        "versions": {"python": platform.python_version(), **{name: _version(name) for name in PACKAGES}},
+        "licences": {f"head model {facts['model']}": facts["licence"]},
+    }
+
+
+def _version(name: str) -> str | None:
+    try:
+        return version(name)
+    except ImportError:
+        return None
