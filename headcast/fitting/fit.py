@@ -1,0 +1,131 @@
+"""Fit a parametric head jointly to the landmarks of all frames and views.
+
+One identity and one scale for all frames; expression within [0, 1], rotation and translation per frame, smooth over time; robust
+reprojection of the 68 and the dense 478 points (Geman & McClure 1987). Placement starts from triangulated points, so any world
+frame works. Identity and scale may be given, to share them between sequences of a subject.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+
+import numpy as np
+import torch
+from jaxtyping import Float
+from scipy.spatial.transform import Rotation
+from torch import Tensor
+
+from headcast.capture.camera import Camera
+from headcast.errors import CaptureError
+from headcast.fitting.gaze import eye_poses
+from headcast.fitting.initial import initial_placement
+from headcast.fitting.normal import State, Weights
+from headcast.fitting.observations import Observations, observe
+from headcast.fitting.solver import minimise
+from headcast.heads.model import HeadModel, HeadParameters, neutral_parameters
+from headcast.imaging.landmarks import Landmarks, eye_distances, projections, reproject
+
+logger = logging.getLogger(__name__)
+
+COARSE_KERNEL = 0.02  # m, of the first stage, which only places the head
+PLACING_ITERATIONS = 8
+
+
+@dataclass(frozen=True)
+class Fitted:
+    """A fitted sequence.
+
+    ``parameters`` (float64); ``reprojection_px`` F C, the mean distance of the 68 projected model points from the detected ones
+    (NaN where a view shows none); ``residuals`` F C 68, each point's distance (px); ``landmarks_3d`` F 68 3, the model's points
+    (m, world).
+    """
+
+    parameters: HeadParameters
+    reprojection_px: Float[np.ndarray, "F C"]
+    residuals: Float[np.ndarray, "F C 68"]
+    landmarks_3d: Float[np.ndarray, "F 68 3"]
+
+
+def _silent(done: int, total: int) -> None:
+    """Report nothing."""
+
+
+def fit(
+    landmarks: Landmarks,
+    cameras: Mapping[str, Camera],
+    model: HeadModel,
+    *,
+    max_iterations: int = 60,
+    identity: Float[Tensor, "I"] | None = None,
+    scale: Float[Tensor, ""] | None = None,
+    weights: Weights | None = None,
+    progress: Callable[[int, int], None] = _silent,
+) -> Fitted:
+    """Fit ``model`` to all frames and views.
+
+    ``identity`` (and ``scale``) hold these fixed. Raises ``CaptureError`` when no frame shows a face or an identity of another
+    size is given, ``Diverged`` when the cost is not finite.
+    """
+    weights = weights or Weights()
+    if identity is not None and len(identity) != model.identity_size:
+        raise CaptureError("identity", f"has {len(identity)} components, the {model.name} model {model.identity_size}")
+    observations = observe(landmarks, cameras, model)
+    distance = eye_distances(landmarks.points)
+    state = _start(observations, distance, model, identity, scale)
+    free = np.append(np.full(model.identity_size, float(identity is None)), float(scale is None))
+    placing = replace(weights, kernel=COARSE_KERNEL, identity=50.0 * weights.identity, expression=50.0 * weights.expression)
+    state = minimise(state, observations, placing, free, min(PLACING_ITERATIONS, max_iterations), progress)
+    state = minimise(state, observations, weights, free, max_iterations, progress)
+    eyes = eye_poses(landmarks, projections([cameras[s] for s in landmarks.cameras]), state, model, distance)
+    return describe(parameters(state, eyes, model), landmarks, cameras, model)
+
+
+def _start(
+    observations: Observations,
+    eye_distance_px: Float[np.ndarray, "F"],
+    model: HeadModel,
+    identity: Float[Tensor, "I"] | None,
+    scale: Float[Tensor, ""] | None,
+) -> State:
+    known = np.zeros(model.identity_size) if identity is None else identity.detach().cpu().double().numpy()
+    given = replace(
+        observations, basis=replace(observations.basis, mean=observations.basis.mean + observations.basis.identity @ known)
+    )
+    size, rotation, translation = initial_placement(given, eye_distance_px)
+    if scale is not None:
+        centre = given.basis.mean.mean(axis=0)
+        translation = translation + (size - float(scale)) * rotation @ centre
+        size = float(scale)
+    expression = np.zeros((len(rotation), model.expression_size))
+    return State(known, expression, rotation, translation, size)
+
+
+def parameters(state: State, eye_pose: Float[np.ndarray, "F 6"], model: HeadModel) -> HeadParameters:
+    """The solution as head parameters; ``neck_pose`` keeps the bust at the mean rotation of the sequence."""
+    rotation = Rotation.from_matrix(state.rotation)
+    bust = rotation.mean()
+    found = {
+        "identity": state.identity,
+        "expression": state.expression,
+        "neck_pose": (bust.inv() * rotation).as_rotvec(),
+        "eye_pose": eye_pose,
+        "rotation": rotation.as_rotvec(),
+        "translation": state.translation,
+        "scale": np.asarray(state.scale),
+    }
+    rest = neutral_parameters(model, len(state.expression))
+    return replace(rest, **{name: torch.from_numpy(np.array(value, dtype=np.float64)) for name, value in found.items()})
+
+
+def describe(found: HeadParameters, landmarks: Landmarks, cameras: Mapping[str, Camera], model: HeadModel) -> Fitted:
+    """The fitted landmarks and how far their projections lie from the detected ones."""
+    points = model.landmarks(model.vertices(found)).numpy()
+    matrices = projections([cameras[serial] for serial in landmarks.cameras])
+    pixels = np.stack([reproject(frame, matrices) for frame in points])
+    residuals = np.linalg.norm(pixels - landmarks.points, axis=-1)
+    seen = np.isfinite(residuals)
+    mean = np.where(seen.any(-1), np.nansum(residuals, axis=-1) / np.maximum(seen.sum(-1), 1), np.nan)
+    logger.info("fit: mean reprojection error %.2f px", float(np.nanmean(mean)))
+    return Fitted(found, mean, residuals, points)
