@@ -17,7 +17,7 @@ ALIGNMENT_TOLERANCE = 1e-6
 FACE_CERTAIN = 0.9
 DEPTH_TOLERANCE = 0.002
 MIN_VIEWS = 2
-SAMPLES = 3000
+SPACING = 0.003
 SECOND_DIFFERENCE_GAIN = 6.0**0.5
 
 Points = Float[np.ndarray, "P 3"]
@@ -31,10 +31,21 @@ class FaceView(NamedTuple):
     depth: Float[np.ndarray, "H W"]
 
 
-def face_vertices(vertices: Float[np.ndarray, "V 3"], views: Sequence[FaceView]) -> Bool[np.ndarray, " V"]:
-    """Vertices of the true mesh (m, world) on the face: seen as face, within 2 mm of the depth map, by at least two views."""
-    seen = sum((_seen_as_face(vertices, view).astype(np.int64) for view in views), np.zeros(len(vertices), np.int64))
-    return seen >= min(MIN_VIEWS, len(views)) if len(views) else np.zeros(len(vertices), bool)
+def face_vertices(
+    vertices: Float[np.ndarray, "V 3"], views: Sequence[FaceView], spacing: float = SPACING
+) -> Bool[np.ndarray, " V"]:
+    """Vertices of the true mesh (m, world) on the face: seen as face, within 2 mm of the depth map, by at least two views.
+
+    Vertices crowd in eyes and lips (a third of those of a scan-like mesh), where figures over all of them would speak of little
+    else; so one a cell of ``spacing`` (m) is kept. Choose in one frame and follow these vertices through the others.
+    """
+    if not views:
+        return np.zeros(len(vertices), bool)
+    seen = np.sum([_seen_as_face(vertices, view) for view in views], axis=0) >= min(MIN_VIEWS, len(views))
+    chosen = np.nonzero(seen)[0]
+    kept = np.zeros(len(vertices), bool)
+    kept[chosen[thinned(vertices[chosen], spacing)]] = True
+    return kept
 
 
 def _seen_as_face(vertices: Float[np.ndarray, "V 3"], view: FaceView) -> Bool[np.ndarray, " V"]:
@@ -48,34 +59,13 @@ def _seen_as_face(vertices: Float[np.ndarray, "V 3"], view: FaceView) -> Bool[np
     return inside & (view.face[row, column] > FACE_CERTAIN) & (np.abs(view.depth[row, column] - depth) < DEPTH_TOLERANCE)
 
 
-class SurfaceSamples(NamedTuple):
-    """Points fixed to a mesh: the three corners of each sample's triangle and its barycentric weights."""
-
-    corners: Int[np.ndarray, "P 3"]
-    weights: Float[np.ndarray, "P 3"]
-
-    def on(self, vertices: Float[np.ndarray, "V 3"]) -> Points:
-        """Where the samples are on moved vertices."""
-        return np.einsum("pk,pkd->pd", self.weights, vertices[self.corners])
-
-
-def sample_faces(
-    vertices: Float[np.ndarray, "V 3"], faces: Int[np.ndarray, "T 3"], chosen: Bool[np.ndarray, " V"], count: int = SAMPLES
-) -> SurfaceSamples:
-    """Points spread evenly by area over the triangles whose corners are all ``chosen`` (no point where there is no such triangle).
-
-    Vertices crowd in eyes and lips, so figures over vertices would speak of little else. Same input, same points.
-    """
-    faces = faces[chosen[faces].all(axis=1)]
-    if not len(faces):
-        return SurfaceSamples(np.zeros((0, 3), np.int64), np.zeros((0, 3)))
-    a, b, c = (vertices[faces[:, k]] for k in range(3))
-    area = np.linalg.norm(np.cross(b - a, c - a), axis=1)
-    random = np.random.Generator(np.random.Philox(0))
-    places = (np.arange(count) + random.random(count)) / count
-    picked = np.minimum(np.searchsorted(np.cumsum(area) / area.sum(), places), len(faces) - 1)
-    root, share = np.sqrt(random.random(count)), random.random(count)
-    return SurfaceSamples(faces[picked], np.stack([1.0 - root, root * (1.0 - share), root * share], axis=1))
+def thinned(points: Points, spacing: float) -> Bool[np.ndarray, " P"]:
+    """One point (the first) of each cubic cell of side ``spacing`` (m): points spread evenly however densely they came."""
+    cells = np.floor(points / spacing).astype(np.int64)
+    _, first = np.unique(cells, axis=0, return_index=True)
+    kept = np.zeros(len(points), bool)
+    kept[first] = True
+    return kept
 
 
 def rigid_transform(source: Points, target: Points) -> Float[np.ndarray, "4 4"]:

@@ -28,13 +28,16 @@ def inside_frame(raw_camera: Camera, camera: Camera) -> Bool[np.ndarray, "H W"]:
 def orientation_to_crop(
     angle: Float[np.ndarray, "h w"],
     confidence: Float[np.ndarray, "h w"],
-    hair: Float[np.ndarray, "h w"],
     raw_camera: Camera,
     camera: Camera,
+    hair: Float[np.ndarray, "h w"] | None = None,
 ) -> tuple[Float[np.ndarray, "H W"], Float[np.ndarray, "H W"]]:
-    """Undirected angles (rad, NaN absent) as the hair-weighted mean of the doubled-angle vector; its length is the confidence."""
+    """Undirected angles (rad, NaN absent) as the weighted mean of the doubled-angle vector; its length is the confidence.
+
+    Weights are the ``hair`` shares of the raw pixels, or one wherever the confidence is positive.
+    """
     known = np.isfinite(angle)
-    weight = np.where(known, hair, 0.0)
+    weight = np.where(known, confidence > 0 if hair is None else hair, 0.0)
     vector = weight[..., None] * confidence[..., None] * _doubled(np.where(known, angle, 0.0))
     mean, share = to_crop(vector, raw_camera, camera), to_crop(weight, raw_camera, camera)
     present = share > MIN_WEIGHT

@@ -15,9 +15,9 @@ from headcast.evaluation.surface_scores import (
     face_vertices,
     jitter_mm,
     rigid_transform,
-    sample_faces,
     score_surface,
     surface_distances,
+    thinned,
     transform_points,
 )
 from headcast.geometry.rotations import axis_angle_to_matrix
@@ -51,17 +51,17 @@ def test_a_known_motion_is_found_and_a_mirror_image_is_not_taken() -> None:
 
 def test_a_moved_copy_has_no_surface_error(bump: tuple[np.ndarray, np.ndarray]) -> None:
     vertices, faces = bump
-    samples = sample_faces(vertices, faces, np.ones(len(vertices), bool), 500)
+    points = vertices[thinned(vertices, 0.006)]
     moved = transform_points(pose((0.02, -0.03, 0.01), (0.002, 0.001, -0.003)), vertices)
-    assert np.percentile(surface_distances(samples.on(vertices), moved, faces)[0], 99) < 2e-4
-    scores = score_surface([(samples.on(vertices), vertices)], faces)
+    assert np.percentile(surface_distances(points, moved, faces)[0], 99) < 2e-4
+    scores = score_surface([(points, vertices)], faces)
     assert scores["surface_p90_mm"] < 1e-3
 
 
 def test_scale_is_not_aligned_away(bump: tuple[np.ndarray, np.ndarray]) -> None:
     vertices, faces = bump
-    samples = sample_faces(vertices, faces, np.ones(len(vertices), bool), 500)
-    scores = score_surface([(samples.on(vertices), vertices * 1.1)], faces)
+    points = vertices[thinned(vertices, 0.006)]
+    scores = score_surface([(points, vertices * 1.1)], faces)
     assert scores["surface_p90_mm"] > scores["surface_median_mm"] > 0.3
 
 
@@ -72,18 +72,20 @@ def test_a_sphere_in_a_larger_sphere_is_off_by_the_difference_of_radii() -> None
 
 
 def test_no_face_gives_no_figure(bump: tuple[np.ndarray, np.ndarray]) -> None:
-    vertices, faces = bump
-    assert len(sample_faces(vertices, faces, np.zeros(len(vertices), bool)).on(vertices)) == 0
+    _, faces = bump
     assert math.isnan(score_surface([], faces)["surface_median_mm"])
 
 
-def test_samples_spread_by_area_not_by_vertices(bump: tuple[np.ndarray, np.ndarray]) -> None:
-    vertices, faces = bump
-    flat = vertices * (1, 1, 0)
-    flat[:, 0] = np.sign(flat[:, 0]) * flat[:, 0] ** 2 / 0.08
-    points = sample_faces(flat, faces, np.ones(len(flat), bool), 4000).on(flat)
-    assert np.mean(np.abs(points[:, 0]) < 0.02) == pytest.approx(0.25, abs=0.02)
-    assert np.allclose(points.mean(axis=0), 0, atol=2e-3)
+def test_thinning_evens_out_what_crowds() -> None:
+    random = np.random.Generator(np.random.Philox(6))
+    sparse = random.uniform(0.0, 0.1, (4000, 3)) * (1, 1, 0)
+    crowd = random.uniform(0.04, 0.05, (40000, 3)) * (1, 1, 0)
+    points = np.concatenate([sparse, crowd])
+    kept = points[thinned(points, 0.005)]
+    inside = ((kept > 0.04) & (kept < 0.05))[:, :2].all(axis=1)
+    assert len(kept) == 400
+    assert inside.sum() == 4
+    assert np.array_equal(thinned(points, 0.005), thinned(points, 0.005))
 
 
 def test_face_vertices_are_those_seen_as_face_at_their_depth() -> None:

@@ -58,7 +58,7 @@ def test_colour_planes_go_channel_by_channel() -> None:
 def test_angles_average_across_the_wrap() -> None:
     angle = np.where(np.arange(60) % 2, np.radians(179.0), np.radians(1.0))[None].repeat(44, axis=0)
     ones = np.ones((44, 60))
-    out, confidence = orientation_to_crop(angle, ones, ones, RAW, RAW.resize(30, 22))
+    out, confidence = orientation_to_crop(angle, ones, RAW, RAW.resize(30, 22))
     assert np.allclose(np.minimum(out, np.pi - out), 0.0, atol=1e-9)
     assert np.allclose(confidence, np.cos(np.radians(2.0)), atol=1e-9)
 
@@ -67,7 +67,7 @@ def test_crossing_strands_lose_confidence_and_bald_pixels_have_no_angle() -> Non
     angle = np.where(np.arange(60) % 2, 0.0, np.pi / 2)[None].repeat(44, axis=0)
     hair = np.ones((44, 60))
     hair[:20] = 0.0
-    out, confidence = orientation_to_crop(angle, np.ones_like(hair), hair, RAW, RAW.resize(30, 22))
+    out, confidence = orientation_to_crop(angle, np.ones_like(hair), RAW, RAW.resize(30, 22), hair)
     assert np.isnan(out[:10]).all()
     assert (confidence[:10] == 0).all()
     assert np.allclose(confidence[10:], 0.0, atol=1e-9)
