@@ -14,15 +14,18 @@ from dataclasses import dataclass, fields
 from typing import NamedTuple
 
 import torch
-from jaxtyping import Float, Int64
+from jaxtyping import Bool, Float, Int64
 from torch import Tensor, nn
 
 from headcast.avatar.canonical import CanonicalHead
 from headcast.geometry.tetrahedra import marching_tetrahedra
+from headcast.rendering.mesh import Fragments, interpolate, rasterize
 
 NEAR_SQUARED, FAR_SQUARED = 0.1e-2, 0.25e-2  # m²: 0.1 and 0.25 dm², squared distance to the landmarks (methods.md §9)
 FREQUENCIES = 6
 RESIDUAL = 0.012  # m: bound of the learned expression residual
+MOTION_UNIT = 0.01  # m: what a colour network sees as 1
+PLANES, PLANE_SIZE = 8, 96  # channels and side of each of the three feature planes of the texture
 LOGIT_MARGIN = 0.005
 
 
@@ -56,13 +59,17 @@ class Neutral(NamedTuple):
 
 
 class Posed(NamedTuple):
-    """The mesh of one frame: world vertices (m), faces, colours, and what a renderer interpolates per pixel."""
+    """The mesh of one frame: world vertices (m), faces, colours, and what a renderer interpolates per pixel to ask for ``colour``.
+
+    ``motion`` is the whole expression offset, ``residual`` its learned part (canonical, m).
+    """
 
     vertices: Float[Tensor, "V 3"]
     faces: Int64[Tensor, "T 3"]
     colours: Float[Tensor, "V 3"] | None
     canonical: Float[Tensor, "V 3"]
     features: Float[Tensor, "V D"]
+    motion: Float[Tensor, "V 3"]
     residual: Float[Tensor, "V 3"]
 
 
@@ -140,7 +147,8 @@ class MeshHead(nn.Module):
         self.shape_network = Network(encoded, 0, width, 5 + features, generator, gain=0.0)
         self.shape_network.leave.weight.data[5:].uniform_(-0.1, 0.1, generator=generator)
         self.motion_network = Network(encoded, canonical.expressions, width, 3, generator)
-        self.colour_network = Network(encoded + features, canonical.expressions, width, 3, generator, gain=0.1)
+        self.planes = nn.Parameter(torch.zeros(3, PLANES, PLANE_SIZE, PLANE_SIZE))
+        self.colour_network = Network(encoded + features + 3 * PLANES + 3, canonical.expressions, width, 3, generator, gain=0.1)
 
     @classmethod
     def from_state(cls, state: Mapping[str, Tensor]) -> MeshHead:
@@ -188,13 +196,26 @@ class MeshHead(nn.Module):
         share = self.nearness(points)
         return RESIDUAL * share[:, None] * torch.tanh(self.motion_network(self.encode(points), expression))
 
+    def texture(self, points: Float[Tensor, "n 3"]) -> Float[Tensor, "n D"]:
+        """Features of the three axis-aligned planes (EG3D, Chan et al., CVPR 2022): fine colour that an MLP alone learns slowly."""
+        place = (points.detach() - self.center) / self.extent
+        pairs = torch.stack([place[:, [0, 1]], place[:, [2, 1]], place[:, [0, 2]]])[:, None]
+        sampled = nn.functional.grid_sample(self.planes, pairs, align_corners=False, padding_mode="border")
+        return sampled[:, :, 0].flatten(0, 1).T
+
     def colour(
-        self, points: Float[Tensor, "n 3"], features: Float[Tensor, "n D"], expression: Float[Tensor, "E"] | None
+        self,
+        points: Float[Tensor, "n 3"],
+        features: Float[Tensor, "n D"],
+        motion: Float[Tensor, "n 3"],
+        expression: Float[Tensor, "E"],
     ) -> Float[Tensor, "n 3"]:
-        """RGB in [0, 1] (sRGB) at neutral canonical points; the expression matters near the face only."""
-        inputs = torch.cat([self.encode(points), features], dim=1)
-        share = None if expression is None else self.nearness(points)
-        return torch.sigmoid(self.colour_network(inputs, expression, share))
+        """RGB in [0, 1] (sRGB) at neutral canonical points (m) that the expression moves by ``motion`` (m).
+
+        The motion tells where lips part; the expression code itself matters near the face only.
+        """
+        inputs = torch.cat([self.encode(points), features, self.texture(points), motion.detach() / MOTION_UNIT], dim=1)
+        return torch.sigmoid(self.colour_network(inputs, expression, self.nearness(points)))
 
     def surface(self, expression: Float[Tensor, "E"], shape: Shape | None = None) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
         """Neutral vertices, faces, features, head weight and blend-shape offsets of an expression, cut out of the lattice."""
@@ -210,7 +231,7 @@ class MeshHead(nn.Module):
         with torch.no_grad():
             rest = torch.zeros(self.canonical.expressions, device=self.center.device)
             vertices, faces, features, weight, _ = self.surface(rest)
-            return Neutral(vertices, faces, features, self.colour(vertices, features, rest), weight)
+            return Neutral(vertices, faces, features, self.colour(vertices, features, torch.zeros_like(vertices), rest), weight)
 
     def posed(
         self,
@@ -224,9 +245,37 @@ class MeshHead(nn.Module):
         """The mesh of a frame in the world (m), given the skull's pose; ``shape`` may be reused between frames."""
         vertices, faces, features, weight, prior = self.surface(expression, shape)
         residual = self.residual(vertices, expression)
-        world = self.canonical.place(vertices + prior + residual, weight, rotation, translation)
-        rgb = self.colour(vertices, features, expression) if colours else None
-        return Posed(world, faces, rgb, vertices, features, residual)
+        motion = prior + residual
+        world = self.canonical.place(vertices + motion, weight, rotation, translation)
+        rgb = self.colour(vertices, features, motion, expression) if colours else None
+        return Posed(world, faces, rgb, vertices, features, motion, residual)
+
+    def shade(
+        self, posed: Posed, fragments: Fragments, expression: Float[Tensor, "E"], chosen: Bool[Tensor, "H W"]
+    ) -> Float[Tensor, "n 3"]:
+        """The colours of the ``chosen`` pixels of a rasterized mesh, row by row."""
+        attributes = torch.cat([posed.canonical, posed.motion, posed.features], dim=1)
+        pixels = interpolate(attributes, posed.faces, fragments)[chosen]
+        return self.colour(pixels[:, :3], pixels[:, 6:], pixels[:, 3:6], expression)
+
+    def render(
+        self,
+        expression: Float[Tensor, "E"],
+        rotation: Float[Tensor, "3 3"],
+        translation: Float[Tensor, "3"],
+        world_to_camera: Float[Tensor, "4 4"],
+        K: Float[Tensor, "3 3"],
+        width: int,
+        height: int,
+    ) -> tuple[Float[Tensor, "H W 3"], Float[Tensor, "H W"]]:
+        """The picture on black (sRGB in [0, 1]) and coverage of a frame, coloured per pixel (no gradients)."""
+        with torch.no_grad():
+            posed = self.posed(expression, rotation, translation, colours=False)
+            fragments = rasterize(posed.vertices, posed.faces, world_to_camera, K, width, height)
+            covered = fragments.face_id >= 0
+            image = torch.zeros(height, width, 3, device=self.center.device)
+            image[covered] = self.shade(posed, fragments, expression, covered)
+            return image, covered.float()
 
     def landmarks(
         self, expression: Float[Tensor, "E"], rotation: Float[Tensor, "3 3"], translation: Float[Tensor, "3"]

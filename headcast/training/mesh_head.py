@@ -15,7 +15,7 @@ from torch import Tensor
 from headcast.avatar.canonical import CanonicalHead, skull_track
 from headcast.avatar.mesh_head import MeshHead, Posed, Shape
 from headcast.geometry.meshes import laplacian
-from headcast.rendering.mesh import interpolate, rasterize, soft_silhouette, to_camera
+from headcast.rendering.mesh import rasterize, soft_silhouette, to_camera
 from headcast.training.carving import start_lattice
 from headcast.training.loop import Report, StateStore, run_loop
 from headcast.training.losses import landmark_loss, matte_loss
@@ -23,6 +23,7 @@ from headcast.training.samples import View, Views
 
 logger = logging.getLogger(__name__)
 
+COLOUR_RATE, PLANE_RATE = 1.5, 8.0  # learning rates of texture network and planes relative to the geometry's
 OPAQUE = 0.9  # matte above which a pixel's colour is the subject's
 
 
@@ -52,7 +53,10 @@ class MeshTrainee:
         self.device = head.center.device
         self.rotations, self.translations = (tensor.to(self.device) for tensor in skull_track(views.parameters))
         self.expression = views.parameters.expression.float().to(self.device)
-        self._optimisers = [torch.optim.Adam(head.parameters(), lr=rate, betas=(0.9, 0.99))]
+        geometry = [*head.shape_network.parameters(), *head.motion_network.parameters()]
+        groups = [(geometry, 1.0), (list(head.colour_network.parameters()), COLOUR_RATE), ([head.planes], PLANE_RATE)]
+        self._factors = [factor for _, factor in groups]
+        self._optimisers = [torch.optim.Adam([{"params": parameters, "lr": rate} for parameters, _ in groups], betas=(0.9, 0.99))]
 
     @property
     def optimisers(self) -> Sequence[torch.optim.Optimizer]:
@@ -71,8 +75,9 @@ class MeshTrainee:
 
     def step(self, index: int) -> dict[str, Tensor]:
         """Forward and backward of one step."""
-        for group in self._optimisers[0].param_groups:
-            group["lr"] = self.rate * (0.05 + 0.95 * 0.5 * (1 + math.cos(math.pi * index / self.steps)))
+        decay = 0.05 + 0.95 * 0.5 * (1 + math.cos(math.pi * index / self.steps))
+        for group, factor in zip(self._optimisers[0].param_groups, self._factors, strict=True):
+            group["lr"] = self.rate * factor * decay
         chosen = self.views.frame_sampler(self.seed, index, self.batch)
         batch = [self.views.at(int(number), self.device) for number in chosen]
         frame = batch[0].frame
@@ -112,8 +117,7 @@ class MeshTrainee:
         height, width = view.matte.shape
         fragments = rasterize(posed.vertices, posed.faces, view.world_to_camera, view.K, width, height)
         covered = (fragments.face_id >= 0) & view.visible & (view.matte > OPAQUE)
-        attributes = interpolate(torch.cat([posed.canonical, posed.features], dim=1), posed.faces, fragments)[covered]
-        colour = self.head.colour(attributes[:, :3], attributes[:, 3:], expression)
+        colour = self.head.shade(posed, fragments, expression, covered)
         truth = view.image[covered]
         alpha = soft_silhouette(
             posed.vertices, posed.faces, view.world_to_camera, view.K, width, height, sigma=width / 128, fragments=fragments
