@@ -122,6 +122,10 @@ class Network(nn.Module):
 class MeshHead(nn.Module):
     """Neutral mesh, deformation and colour of one person's head; all tensors live in ``state_dict``."""
 
+    center: Float[Tensor, "3"]
+    extent: Float[Tensor, ""]
+    bound: Float[Tensor, ""]
+
     def __init__(
         self,
         canonical: CanonicalHead,
@@ -224,6 +228,7 @@ class MeshHead(nn.Module):
         prior = torch.einsum("pec,e->pc", lattice.basis.to(expression.dtype), expression)
         attributes = torch.cat([shape.feature, shape.weight[:, None], prior], dim=1)
         vertices, faces, carried = marching_tetrahedra(lattice.points + shape.offset, shape.distance, lattice.tets, attributes)
+        assert carried is not None
         return vertices, faces, carried[:, :-4], carried[:, -4], carried[:, -3:]
 
     def neutral(self) -> Neutral:

@@ -42,7 +42,8 @@ SHAPES: dict[str, tuple[str, torch.dtype]] = {
 }
 
 
-class View(NamedTuple):
+@dataclass(frozen=True)
+class View:
     """One image as float tensors in [0, 1] (sRGB), with its camera and frame; ``angle`` is NaN where nothing was measured."""
 
     index: int
@@ -89,7 +90,7 @@ class Views:
     held_out_camera: Bool[Tensor, "C"]
     held_out_frame: Bool[Tensor, "F"]
     parameters: HeadParameters
-    _orders: dict[tuple[int, int, bool], Tensor] = field(default_factory=dict, repr=False, compare=False)
+    _orders: dict[tuple[int, int, int], Tensor] = field(default_factory=dict, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         for name, (_, dtype) in SHAPES.items():

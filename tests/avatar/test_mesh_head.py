@@ -67,7 +67,7 @@ def test_a_fresh_head_is_the_first_surface(head):
     assert (radii - RADIUS).abs().max().item() < 0.002
     assert volume(neutral.vertices, neutral.faces).item() == pytest.approx(4 / 3 * torch.pi * RADIUS**3, rel=0.04)
     assert neutral.features.shape == (len(neutral.vertices), 4)
-    assert 0 <= neutral.colours.min() and neutral.colours.max() <= 1
+    assert neutral.colours.min() >= 0 and neutral.colours.max() <= 1
 
 
 def test_expression_and_pose_follow_the_bound_model(head):
