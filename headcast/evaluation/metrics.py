@@ -33,12 +33,18 @@ def filter_separable(
     image: Float[Tensor, "H W D"], rows: Float[Tensor, " k"], columns: Float[Tensor, " l"]
 ) -> Float[Tensor, "H W D"]:
     """Correlate every channel with ``rows`` (vertically) and ``columns`` (horizontally), border replicated, same size."""
-    stack = image.permute(2, 0, 1)[:, None]
-    rows, columns = rows.to(image), columns.to(image)
-    padding = (len(columns) // 2, len(columns) // 2, len(rows) // 2, len(rows) // 2)
-    padded = functional.pad(stack, padding, mode="replicate")
-    filtered = functional.conv2d(functional.conv2d(padded, rows[None, None, :, None]), columns[None, None, None, :])
-    return filtered[:, 0].permute(1, 2, 0)
+    return _correlate(_correlate(image, rows, 0), columns, 1)
+
+
+def _correlate(image: Float[Tensor, "H W D"], taps: Float[Tensor, " k"], axis: int) -> Float[Tensor, "H W D"]:
+    """A sum of shifted images: several times faster in float64 on a CPU than ``conv2d``."""
+    count, radius = image.shape[axis], len(taps) // 2
+    places = torch.arange(-radius, count + radius, device=image.device).clamp(0, count - 1)
+    padded = image.index_select(axis, places)
+    total = torch.zeros_like(image)
+    for shift, weight in enumerate(taps.tolist()):
+        total.add_(padded.narrow(axis, shift, count), alpha=weight)
+    return total
 
 
 def masked_mean(values: Float[Tensor, "H W"], mask: Float[Tensor, "H W"] | None = None) -> float:
@@ -64,7 +70,7 @@ def _similarity(image: Float[Tensor, "H W D"], truth: Float[Tensor, "H W D"]) ->
     return luminance * structure, structure
 
 
-def _interior(values: Float[Tensor, "H W D"]) -> Float[Tensor, "h w D"]:
+def _interior(values: Float[Tensor, "H W *D"]) -> Float[Tensor, "h w *D"]:
     """The pixels whose whole window lies inside the image."""
     r = GAUSSIAN_RADIUS
     return values[r:-r, r:-r]
@@ -86,9 +92,12 @@ def ssim(image: Float[Tensor, "H W D"], truth: Float[Tensor, "H W D"], mask: Flo
     """
     if mask is not None:
         return masked_mean(ssim_map(image, truth), mask)
-    if min(image.shape[:2]) <= 2 * GAUSSIAN_RADIUS:
-        return float("nan")
-    return masked_mean(_interior(_similarity(image, truth)[0]).mean(dim=-1))
+    return interior_mean(ssim_map(image, truth))
+
+
+def interior_mean(similarity: Float[Tensor, "H W"]) -> float:
+    """Mean of a similarity map over the pixels whose whole window lies inside the image; NaN where there is none."""
+    return masked_mean(_interior(similarity)) if min(similarity.shape) > 2 * GAUSSIAN_RADIUS else float("nan")
 
 
 def ms_ssim_scales(height: int, width: int) -> int:

@@ -15,7 +15,7 @@ from torch import Tensor
 
 from headcast.errors import CaptureError
 from headcast.evaluation.flip import flip_map
-from headcast.evaluation.metrics import change_iou, iou, masked_mean, ms_ssim, psnr, ssim, ssim_map, temporal_iou
+from headcast.evaluation.metrics import change_iou, interior_mean, iou, masked_mean, ms_ssim, psnr, ssim_map, temporal_iou
 
 NAN = float("nan")
 Perceptual = Callable[[Tensor, Tensor], float]
@@ -120,7 +120,7 @@ def score_view(view: EvaluatedView, previous: Masks | None = None, lpips: Percep
         held_out_frame=view.held_out_frame,
         psnr=psnr(image, truth),
         psnr_subject=psnr(image, truth, view.matte),
-        ssim=ssim(image, truth),
+        ssim=interior_mean(similarity),
         ms_ssim=ms_ssim(image, truth),
         flip=masked_mean(difference),
         lpips=NAN if lpips is None else lpips(image, truth),
