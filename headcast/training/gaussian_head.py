@@ -6,7 +6,6 @@ what the fitted pose is off. A fixed budget of Gaussians: the useless move to wh
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -23,14 +22,12 @@ from headcast.avatar.gaussian_head import GaussianHead, HeadPose
 from headcast.avatar.mesh_head import MeshHead
 from headcast.avatar.strands import StrandHair, skull_to_world
 from headcast.geometry.rotations import axis_angle_to_matrix
+from headcast.training.hair import sway
 from headcast.training.joint import Weights, hair_terms, head_terms, image_terms
 from headcast.training.loop import Report, StateStore, generator, run_loop
 from headcast.training.losses import masked_mean
-from headcast.training.motion import fit_dynamics, sway
 from headcast.training.samples import View, Views
 from headcast.training.seeding import seed_head
-
-logger = logging.getLogger(__name__)
 
 CLEARANCE = 5e-4
 """How far (m) above the head the finished strands are."""
@@ -228,6 +225,7 @@ def train_avatar(
     hair: StrandHair | None,
     expression_names: Sequence[str],
     *,
+    dynamics: StrandDynamics | None = None,
     steps: int = 900,
     size: int = 256,
     gaussians: int = 16_000,
@@ -241,7 +239,8 @@ def train_avatar(
 ) -> Avatar:
     """Train head and hair on the training views of all sequences and return the avatar (on ``device``).
 
-    ``mesh_head`` adds seeds where the fitted head has no surface; ``hair`` is where the strands start (``training.hair.grow_hair``).
+    ``mesh_head`` adds seeds where the fitted head has no surface; ``hair`` is where the strands start (``training.hair.grow_hair``)
+    and ``dynamics`` how they swing along the track (rigid with the skull without it).
     Resumes from ``store``. Raises ``Diverged`` when the optimiser leaves the finite numbers for good and ``KeyboardInterrupt``, with
     the state saved, when ``stop()`` turns true.
     """
@@ -253,12 +252,10 @@ def train_avatar(
         mesh = neutral.vertices.cpu(), neutral.faces.cpu()
     random = generator(schedule.seed, "seeds")
     head = GaussianHead.from_seeds(seed_head(views, canonical, mesh, gaussians, random), canonical, random)
-    inside, dynamics, moved = None, None, None
+    inside, moved = None, None
     if hair is not None:
         inside = SignedDistanceGrid.from_mesh(canonical.vertices, canonical.faces)
-        dynamics = fit_dynamics(views, hair, inside)
         moved = sway(views, hair.points.detach(), dynamics, inside)
-        logger.info("hair moves with %s", {name: round(value, 3) for name, value in dynamics.values().items()})
     trainee = JointTrainee(views, canonical, head, hair, moved, inside, schedule, device)
     run_loop(trainee, schedule.steps, store, report, stop=stop, save_every=save_every)
     return finished(trainee, views, expression_names, dynamics)

@@ -1,4 +1,4 @@
-"""From training views to the hair that joint training starts with: the calmest frames, strands grown through them, their colour."""
+"""From training views to the hair that joint training starts with: the calmest frames, strands grown through them, their colour and motion."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from torch import Tensor
 
 from headcast.avatar.canonical import CanonicalHead, skull_track
 from headcast.avatar.distance_grid import SignedDistanceGrid
+from headcast.avatar.dynamics import StrandDynamics, simulate
 from headcast.avatar.growth import GrowthSettings, grow_strands
 from headcast.avatar.hair_volume import HairView, in_skull_frame
 from headcast.avatar.strands import StrandHair, segments
@@ -86,3 +87,18 @@ def cover_width(strands: Float[Tensor, "S P 3"]) -> float:
     size = (strands.flatten(0, 1).amax(0) - strands.flatten(0, 1).amin(0)).tolist()
     area = 2 * (size[0] * size[1] + size[1] * size[2] + size[0] * size[2])
     return float(np.clip(COVERAGE * area / max(length, 1e-6) / 2, 3e-4, 4e-3))
+
+
+@torch.no_grad()
+def sway(
+    views: Views, points: Float[Tensor, "S P 3"], dynamics: StrandDynamics | None, inside: SignedDistanceGrid | None
+) -> Float[Tensor, "F S P 3"]:
+    """Displacement (m, skull frame) of hair ``points`` from their place in the groom, in every frame of every sequence."""
+    rotations, translations = skull_track(views.parameters)
+    moved = torch.zeros(views.frames, *points.shape)
+    for sequence in range(len(views.sequences)):
+        frames = torch.nonzero(views.sequence_of_frame == sequence)[:, 0]
+        world = simulate(points, rotations[frames], translations[frames], views.time[frames], dynamics, inside)
+        local = torch.einsum("fspi,fij->fspj", world - translations[frames][:, None, None], rotations[frames])
+        moved[frames] = local - points
+    return moved

@@ -20,7 +20,10 @@ def equal(one: Rendered, two: Rendered) -> bool:
 def test_a_frontal_picture_shows_the_head_in_the_middle() -> None:
     picture = AVATAR.render()
     size = picture.image.shape[0]
-    assert picture.image.shape == (size, size, 3) and picture.alpha.shape == picture.hair.shape == picture.depth.shape == (size, size)
+    assert picture.image.shape == (size, size, 3) and picture.alpha.shape == picture.hair.shape == picture.depth.shape == (
+        size,
+        size,
+    )
     middle = size // 2
     assert picture.alpha[middle, middle] > 0.9
     assert abs(float(picture.depth[middle, middle]) - 0.9) < 0.02

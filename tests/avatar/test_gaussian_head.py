@@ -24,7 +24,9 @@ def test_at_rest_the_gaussians_are_the_seeds() -> None:
     head = gaussian_ball(CANONICAL)
     gaussians = head.gaussians(CANONICAL, REST)
     assert torch.allclose(gaussians.means, head.seed, atol=1e-6)
-    assert torch.allclose(quaternion_to_matrix(gaussians.quats)[:, :, 2], head.seed / head.seed.norm(dim=-1, keepdim=True), atol=1e-4)
+    assert torch.allclose(
+        quaternion_to_matrix(gaussians.quats)[:, :, 2], head.seed / head.seed.norm(dim=-1, keepdim=True), atol=1e-4
+    )
     assert torch.equal(gaussians.features[:, 3], torch.ones(len(head)))
     assert not gaussians.features[:, 4:].any()
 

@@ -66,7 +66,13 @@ def altered(content: dict, kind: str) -> dict:
 
 @pytest.mark.parametrize(
     ("kind", "says"),
-    [("tensor", "digest"), ("metadata", "digest"), ("missing", "digest"), ("version", "format 99"), ("format", "not an avatar file")],
+    [
+        ("tensor", "digest"),
+        ("metadata", "digest"),
+        ("missing", "digest"),
+        ("version", "format 99"),
+        ("format", "not an avatar file"),
+    ],
 )
 def test_alterations_are_found(written: Path, kind: str, says: str) -> None:
     torch.save(altered(torch.load(written, weights_only=True), kind), written)

@@ -1,0 +1,184 @@
+"""Joint training on a ball with a tuft: it learns what it sees, resumes exactly and never looks at held-out views."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor
+
+from headcast.avatar.avatar import Avatar
+from headcast.geometry.rotations import axis_angle_to_matrix
+from headcast.heads.model import HeadParameters
+from headcast.training.gaussian_head import Schedule, composited, train_avatar
+from headcast.training.hair import sway
+from headcast.training.loop import MemoryStore
+from headcast.training.losses import dssim
+from headcast.training.samples import Views
+from headcast.training.seeding import look, seed_head
+from headcast.training.structure import structural_dissimilarity
+from tests.ball import UNITS, ball_avatar, camera, canonical_ball, tuft
+
+SIZE, FRAMES, CAMERAS, HELD_CAMERA, HELD_FRAME = 32, 3, 5, 2, 2
+TURNS = torch.tensor([[0.0, 0.0, 0.0], [0.0, 0.25, 0.0], [0.1, -0.2, 0.0]])
+CANONICAL = canonical_ball()
+
+
+def truth() -> Avatar:
+    """The ball with a dark right half, which no seed knows."""
+    avatar = ball_avatar()
+    avatar.dynamics = None
+    with torch.no_grad():
+        avatar.head.color[avatar.head.seed[:, 0] > 0] = torch.tensor([0.2, 0.3, 0.7])
+    return avatar
+
+
+def parameters() -> HeadParameters:
+    zeros = {"head_pose": 3, "neck_pose": 3, "jaw_pose": 3, "eye_pose": 6, "translation": 3, "expression": 1}
+    parts = {name: torch.zeros(FRAMES, size) for name, size in zeros.items()}
+    return HeadParameters(identity=torch.zeros(1), scale=torch.tensor(1.0), rotation=TURNS, **parts)
+
+
+@pytest.fixture(scope="module")
+@torch.no_grad()
+def views() -> Views:
+    avatar, stacks = (
+        truth(),
+        {name: [] for name in ("images", "mattes", "hair", "angle", "confidence", "camera", "frame", "world_to_camera")},
+    )
+    for frame, turn in enumerate(TURNS):
+        for number, azimuth in enumerate(np.linspace(-0.8, 0.8, CAMERAS)):
+            view = camera(azimuth, SIZE)
+            picture = avatar.film(avatar.pose(None, [*turn.tolist(), 0, 0, 0]), view)
+            hair = picture.hair > 0.5
+            angle = torch.remainder(torch.atan2(picture.orientation[..., 1], picture.orientation[..., 0]) / 2, torch.pi)
+            values = (
+                *(picture.image, picture.alpha, picture.hair),
+                *(torch.where(hair, angle, torch.nan), hair.float(), number, frame, torch.tensor(view.world_to_camera)),
+            )
+            for stack, value in zip(stacks.values(), values, strict=True):
+                stack.append(value)
+    tensors = {name: torch.stack(stack) if isinstance(stack[0], Tensor) else torch.tensor(stack) for name, stack in stacks.items()}
+    for name in ("images", "mattes", "hair"):
+        tensors[name] = (tensors[name].clamp(0, 1) * 255).round().to(torch.uint8)
+    count = CAMERAS * FRAMES
+    return Views(
+        **tensors,
+        labels=np.zeros((count, SIZE, SIZE)),
+        landmarks=np.full((count, 68, 2), np.nan),
+        visible=np.ones((count, SIZE, SIZE), bool),
+        K=np.stack([camera(size=SIZE).K] * count),
+        cameras=tuple("abcde"),
+        sequences=("S",),
+        sequence_of_frame=np.zeros(FRAMES, int),
+        frame_in_sequence=np.arange(FRAMES),
+        time=np.arange(FRAMES) / 10,
+        held_out_camera=np.arange(CAMERAS) == HELD_CAMERA,
+        held_out_frame=np.arange(FRAMES) == HELD_FRAME,
+        parameters=parameters(),
+    )
+
+
+def train(views: Views, steps: int = 30, **options: object) -> Avatar:
+    schedule = Schedule(steps=30, size=SIZE, move_every=5)
+    return train_avatar(
+        views,
+        CANONICAL,
+        None,
+        tuft((0.5, 0.5, 0.5)),
+        UNITS,
+        dynamics=None,
+        gaussians=300,
+        schedule=replace(schedule, steps=steps),
+        **options,
+    )
+
+
+@pytest.fixture(scope="module")
+def trained(views: Views) -> Avatar:
+    return train(views, 60)
+
+
+def psnr(avatar: Avatar, views: Views, index: int) -> float:
+    view = views.at(index)
+    picture = avatar.film(
+        avatar.pose(None, [*views.parameters.rotation[view.frame].tolist(), 0, 0, 0]),
+        camera(np.linspace(-0.8, 0.8, CAMERAS)[view.camera], SIZE),
+    )
+    return float(-10 * torch.log10((picture.image - view.image).square().mean()))
+
+
+def test_a_camera_that_was_never_seen_shows_the_truth(trained: Avatar, views: Views) -> None:
+    held = torch.nonzero(views.held_out_camera[views.camera])[:, 0].tolist()
+    with torch.no_grad():
+        values = [psnr(trained, views, index) for index in held]
+    assert min(values) > 22, values
+
+
+def test_hair_becomes_green_and_the_head_does_not(trained: Avatar) -> None:
+    green = trained.hair.color.mean(0)
+    assert green[1] > green[0] + 0.1 and green[1] > green[2] + 0.1
+    assert set(trained.track) == {"S"} and trained.track["S"]["rotation"].shape == (FRAMES, 3, 3)
+
+
+def tensors(avatar: Avatar) -> dict[str, Tensor]:
+    return avatar.pack()[1]
+
+
+def test_held_out_views_change_nothing(views: Views) -> None:
+    spoiled = {name: getattr(views, name).clone() for name in ("images", "mattes", "hair")}
+    for values in spoiled.values():
+        values[~views.is_training()] = 77
+    one, two = tensors(train(views, 6)), tensors(train(replace(views, _orders={}, **spoiled), 6))
+    assert all(torch.equal(one[name], two[name]) for name in one)
+
+
+def test_a_stopped_run_goes_on_to_the_same_bits(views: Views) -> None:
+    whole, store, calls = tensors(train(views, 12)), MemoryStore(), iter([False] * 7 + [True])
+    with pytest.raises(KeyboardInterrupt):
+        train(views, 12, store=store, stop=lambda: next(calls))
+    assert store.state is not None and store.state["index"] == 7
+    resumed = tensors(train(views, 12, store=store))
+    assert all(torch.equal(whole[name], resumed[name]) for name in whole)
+
+
+def test_structural_term_equals_its_convolution() -> None:
+    generator = torch.Generator().manual_seed(0)
+    one, two = torch.rand(20, 31, 3, generator=generator), torch.rand(20, 31, 3, generator=generator)
+    visible = torch.ones(20, 31, dtype=torch.bool)
+    visible[:3, :5] = False
+    assert torch.allclose(structural_dissimilarity(one, two), dssim(one, two), atol=1e-6)
+    assert torch.allclose(structural_dissimilarity(one, two, visible), dssim(one, two, visible), atol=1e-6)
+
+
+def test_composites_are_black_outside_the_matte(views: Views) -> None:
+    grey = replace(views, _orders={}, images=torch.full_like(views.images, 200))
+    assert torch.equal(composited(grey).images[..., 0] == 0, (200 * views.mattes.float() / 255).round() == 0)
+
+
+def test_seeds_lie_on_the_head_and_carry_its_colours(views: Views) -> None:
+    seeds = seed_head(views, CANONICAL, None, 500, torch.Generator().manual_seed(0))
+    assert (seeds.points.norm(dim=-1) - 0.1).abs().max() < 2e-3
+    front = seeds.points[:, 2] > 0.06
+    left = seeds.points[:, 0]
+    assert seeds.colors[front & (left > 0.02)][:, 2].mean() > 0.5 > seeds.colors[front & (left < -0.02)][:, 2].mean()
+    area = seeds.points[:, 2] < -0.06
+    assert front.sum() > 4 * area.sum()
+
+
+def test_a_point_no_camera_faces_is_not_sighted(views: Views) -> None:
+    points = torch.tensor([[0.0, 0.0, 0.1], [0.0, 0.0, -0.1]])
+    sight = look(views, CANONICAL, points, points / 0.1)
+    assert sight.weight[0] > 0.3 and sight.weight[1] == 0
+
+
+def test_sway_is_nothing_at_the_start_and_without_dynamics(views: Views) -> None:
+    points = tuft().points.detach()
+    assert sway(views, points, None, None).abs().max() < 1e-6
+    avatar = ball_avatar()
+    moved = sway(views, points, avatar.dynamics, None)
+    assert moved[0].abs().max() < 1e-6 and moved[1].abs().max() > 1e-3
+    assert moved[:, :, 0].abs().max() < 1e-5
+    assert axis_angle_to_matrix(TURNS).shape == (FRAMES, 3, 3)
