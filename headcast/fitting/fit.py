@@ -30,7 +30,8 @@ from headcast.imaging.landmarks import Landmarks, eye_distances, projections, re
 logger = logging.getLogger(__name__)
 
 COARSE_KERNEL = 0.02  # m, of the first stage, which only places the head
-PLACING_ITERATIONS = 8
+PLACING_ITERATIONS = 6
+KEY_FRAMES = 20
 
 
 @dataclass(frozen=True)
@@ -74,10 +75,10 @@ def fit(
     observations = observe(landmarks, cameras, model)
     distance = eye_distances(landmarks.points)
     state = _start(observations, distance, model, identity, scale)
-    free = np.append(np.full(model.identity_size, float(identity is None)), float(scale is None))
-    placing = replace(weights, kernel=COARSE_KERNEL, identity=50.0 * weights.identity, expression=50.0 * weights.expression)
-    state = minimise(state, observations, placing, free, min(PLACING_ITERATIONS, max_iterations), progress)
-    state = minimise(state, observations, weights, free, max_iterations, progress)
+    if identity is None:
+        state = _share(state, observations, weights, max_iterations, progress)
+    if identity is not None or len(state.expression) > KEY_FRAMES:
+        state = _follow(state, observations, weights, max_iterations, progress)
     eyes = eye_poses(landmarks, projections([cameras[s] for s in landmarks.cameras]), state, model, distance)
     return describe(parameters(state, eyes, model), landmarks, cameras, model)
 
@@ -100,6 +101,38 @@ def _start(
         size = float(scale)
     expression = np.zeros((len(rotation), model.expression_size))
     return State(known, expression, rotation, translation, size)
+
+
+def _stages(weights: Weights) -> tuple[Weights, Weights]:
+    """First place the head with a wide kernel and little shape, then all."""
+    return replace(weights, kernel=COARSE_KERNEL, identity=50.0 * weights.identity, expression=50.0 * weights.expression), weights
+
+
+def _share(
+    state: State, observations: Observations, weights: Weights, iterations: int, progress: Callable[[int, int], None]
+) -> State:
+    """Identity and scale from at most `KEY_FRAMES` frames spread over the sequence; too far apart to be smooth in time."""
+    frames = len(state.expression)
+    keys = np.unique(np.linspace(0, frames - 1, min(frames, KEY_FRAMES)).round().astype(int))
+    chosen = replace(observations, pixels=observations.pixels[keys], weights=observations.weights[keys])
+    some = replace(state, **{name: getattr(state, name)[keys] for name in ("expression", "rotation", "translation")})
+    still = replace(weights, expression_smooth=0.0, motion_smooth=0.0) if len(keys) < frames else weights
+    for stage, limit in zip(_stages(still), (PLACING_ITERATIONS, iterations), strict=True):
+        some = minimise(some, chosen, stage, True, min(limit, iterations), progress)
+    nearest = np.abs(np.arange(frames)[:, None] - keys).argmin(axis=1)
+    moved = state.translation + (state.scale - some.scale) * state.rotation @ observations.basis.mean.mean(axis=0)
+    if len(keys) == frames:
+        return some
+    return replace(state, identity=some.identity, scale=some.scale, expression=some.expression[nearest], translation=moved)
+
+
+def _follow(
+    state: State, observations: Observations, weights: Weights, iterations: int, progress: Callable[[int, int], None]
+) -> State:
+    """Expression and placement of every frame, identity and scale being known."""
+    for stage, limit in zip(_stages(weights), (PLACING_ITERATIONS, iterations), strict=True):
+        state = minimise(state, observations, stage, False, min(limit, iterations), progress)
+    return state
 
 
 def parameters(state: State, eye_pose: Float[np.ndarray, "F 6"], model: HeadModel) -> HeadParameters:

@@ -41,8 +41,12 @@ class State:
     scale: float
 
     def moved(self, shared: Float[np.ndarray, "S"], framed: Float[np.ndarray, "F P"]) -> State:
-        """The state after an increment of the shared and the per-frame unknowns; expressions stay within [0, 1]."""
+        """The state after an increment of the shared (none, when they are constants) and the per-frame unknowns.
+
+        Expressions stay within [0, 1].
+        """
         units = self.expression.shape[1]
+        shared = shared if len(shared) else np.zeros(len(self.identity) + 1)
         return replace(
             self,
             identity=self.identity + shared[:-1],
@@ -65,19 +69,12 @@ class System:
     cost: float
 
 
-def world_points(state: State, observations: Observations) -> tuple[Float[np.ndarray, "F L 3"], Float[np.ndarray, "F L 3"]]:
-    """The observed surface points in the world (m), and relative to the translation."""
-    local = observations.basis.points(state.identity, state.expression)
-    arms = state.scale * np.einsum("fjk,flk->flj", state.rotation, local)
-    return arms + state.translation[:, None], arms
-
-
 def reprojection(
     points: Float[np.ndarray, "L 3"], observations: Observations, frame: int
 ) -> tuple[Float[np.ndarray, "C L 2"], Float[np.ndarray, "C L 2 3"]]:
     """Residuals (m at the point's depth) of one frame, and their derivative by the world point."""
     matrices = observations.matrices
-    homogeneous = np.einsum("cij,lj->cli", matrices[:, :, :3], points) + matrices[:, None, :, 3]
+    homogeneous = points @ matrices[:, :, :3].transpose(0, 2, 1) + matrices[:, None, :, 3]
     depth = np.maximum(homogeneous[..., 2:], MIN_DEPTH)
     pixels = homogeneous[..., :2] / depth
     to_metres = depth / observations.focal[:, None, None]
@@ -93,38 +90,43 @@ def data_terms(
     squared = (residual**2).sum(axis=-1) / weights.kernel**2
     base = observations.weights[frame] / weights.noise**2
     importance = base / (1.0 + squared) ** 2
-    weighted = slope * importance[..., None, None]
-    curvature = np.einsum("clri,clrj->lij", weighted, slope, optimize=True)
-    gradient = np.einsum("clri,clr->li", weighted, residual, optimize=True)
+    rows = slope.transpose(1, 3, 0, 2).reshape(len(points), 3, -1)
+    weighted = rows * np.repeat(importance.T, 2, axis=1)[:, None]
+    curvature = weighted @ rows.transpose(0, 2, 1)
+    gradient = weighted @ residual.transpose(1, 0, 2).reshape(len(points), -1, 1)
     cost = 0.5 * float((base * weights.kernel**2 * squared / (1.0 + squared)).sum())
-    return curvature, gradient, cost
+    return curvature, gradient[..., 0], cost
 
 
-def jacobian(state: State, arms: Float[np.ndarray, "L 3"], observations: Observations, frame: int) -> Float[np.ndarray, "L 3 n"]:
-    """Derivative of a frame's world points by (identity, log scale, expression, rotation, translation)."""
-    turned = state.scale * state.rotation[frame]
-    basis = observations.basis
-    x, y, z = arms.T
+def moving_columns(local: Float[np.ndarray, "L 3"], rotation: Float[np.ndarray, "3 3"], scale: float) -> Float[np.ndarray, "L 3 7"]:
+    """Derivative of a frame's points, turned back into the model frame and unscaled, by log scale, rotation and translation."""
+    x, y, z = local.T
     zero = np.zeros_like(x)
     spin = np.stack([np.stack([zero, z, -y], -1), np.stack([-z, zero, x], -1), np.stack([y, -x, zero], -1)], axis=1)
-    shift = np.broadcast_to(np.eye(3), (len(arms), 3, 3))
-    return np.concatenate([turned @ basis.identity, arms[..., None], turned @ basis.expression, spin, shift], axis=2)
+    shift = np.broadcast_to(rotation.T / scale, (len(local), 3, 3))
+    return np.concatenate([local[..., None], spin @ rotation.T, shift], axis=2)
 
 
-def assemble(state: State, observations: Observations, weights: Weights, free_shared: Float[np.ndarray, "S"]) -> System:
-    """The data terms and priors of all frames, averaged over frames; columns of shared unknowns that are not free are zeroed."""
+def assemble(state: State, observations: Observations, weights: Weights, shared: bool) -> System:
+    """The data terms and priors of all frames, averaged over frames; without ``shared``, identity and scale are constants (S = 0).
+
+    Everything happens in the model frame, where the derivatives by identity and expression are the same for all frames.
+    """
     frames, units = state.expression.shape
-    split = len(state.identity) + 1
-    size = split + units + 6
-    world, arms = world_points(state, observations)
-    blocks, gradients, cost = np.zeros((frames, size, size)), np.zeros((frames, size)), 0.0
+    basis, components = observations.basis, len(state.identity) if shared else 0
+    fixed = np.concatenate([basis.identity[..., :components], basis.expression], axis=2)
+    local = basis.points(state.identity, state.expression)
+    scale_column = [components + units] if shared else []
+    order = np.r_[:components, scale_column, components : components + units, np.arange(6) + components + units + 1].astype(int)
+    blocks, gradients, cost = np.zeros((frames, len(order), len(order))), np.zeros((frames, len(order))), 0.0
     for f in range(frames):
-        curvature, gradient, value = data_terms(world[f], observations, f, weights)
-        slopes = jacobian(state, arms[f], observations, f)
-        slopes[..., :split] *= free_shared
-        blocks[f] = slopes.reshape(-1, size).T @ (curvature @ slopes).reshape(-1, size)
-        gradients[f] = slopes.reshape(-1, size).T @ gradient.reshape(-1)
+        turn = state.scale * state.rotation[f]
+        curvature, gradient, value = data_terms(local[f] @ turn.T + state.translation[f], observations, f, weights)
+        moving = moving_columns(local[f], state.rotation[f], state.scale)
+        block, slope = _frame_block(fixed, moving, turn.T @ curvature @ turn, gradient @ turn)
+        blocks[f], gradients[f] = block[np.ix_(order, order)], slope[order]
         cost += value
+    split = len(order) - units - 6
     system = System(
         shared=blocks[:, :split, :split].mean(axis=0),
         framed=blocks[:, split:, split:] / frames,
@@ -133,24 +135,34 @@ def assemble(state: State, observations: Observations, weights: Weights, free_sh
         framed_gradient=gradients[:, split:] / frames,
         cost=cost / frames,
     )
-    return _with_priors(system, state, weights, free_shared)
+    return _with_priors(system, state, weights)
 
 
-def _with_priors(system: System, state: State, weights: Weights, free_shared: Float[np.ndarray, "S"]) -> System:
+def _frame_block(
+    fixed: Float[np.ndarray, "L 3 n"],
+    moving: Float[np.ndarray, "L 3 7"],
+    curvature: Float[np.ndarray, "L 3 3"],
+    gradient: Float[np.ndarray, "L 3"],
+) -> tuple[Float[np.ndarray, "m m"], Float[np.ndarray, "m"]]:
+    """Normal matrix and gradient of one frame by (identity, expression, log scale, rotation, translation)."""
+    slopes = np.concatenate([fixed, moving], axis=2)
+    flat = slopes.reshape(-1, slopes.shape[2])
+    return flat.T @ (curvature @ slopes).reshape(flat.shape), flat.T @ gradient.reshape(-1)
+
+
+def _with_priors(system: System, state: State, weights: Weights) -> System:
     frames, units = state.expression.shape
-    identity = np.append(np.full(len(state.identity), weights.identity), 0.0) * free_shared
-    shared = system.shared + np.diag(np.where(free_shared > 0, identity, 1.0))
+    identity = np.append(np.full(len(state.identity), weights.identity), 0.0)[: len(system.shared)]
     expression = weights.expression / frames
-    framed = system.framed.copy()
+    framed, framed_gradient = system.framed.copy(), system.framed_gradient.copy()
     framed[:, np.arange(units), np.arange(units)] += expression
-    framed_gradient = system.framed_gradient.copy()
     framed_gradient[:, :units] += expression * state.expression
     prior = 0.5 * weights.identity * float((state.identity**2).sum()) + 0.5 * expression * float((state.expression**2).sum())
     return replace(
         system,
-        shared=shared,
+        shared=system.shared + np.diag(identity),
         framed=framed,
-        shared_gradient=system.shared_gradient + identity * np.append(state.identity, 0.0),
+        shared_gradient=system.shared_gradient + identity * np.append(state.identity, 0.0)[: len(identity)],
         framed_gradient=framed_gradient,
         cost=system.cost + prior,
     )

@@ -34,7 +34,9 @@ class PointBasis:
 
     def points(self, identity: Float[np.ndarray, "I"], expression: Float[np.ndarray, "F E"]) -> Float[np.ndarray, "F L 3"]:
         """The points of an identity in the expressions of ``F`` frames."""
-        return (self.mean + self.identity @ identity)[None] + np.einsum("lke,fe->flk", self.expression, expression)
+        units = self.expression.shape[2]
+        offsets = expression @ self.expression.reshape(-1, units).T
+        return (self.mean + self.identity @ identity)[None] + offsets.reshape(len(expression), -1, 3)
 
 
 @dataclass(frozen=True)

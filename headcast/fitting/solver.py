@@ -22,7 +22,7 @@ logger = logging.getLogger(__name__)
 
 SECOND_DIFFERENCE = np.array([1.0, -2.0, 1.0])
 HELD = 1e12
-TOLERANCE = 1e-5
+TOLERANCE = 1e-4
 DAMPING, DAMPING_RANGE = 1e-4, (1e-9, 1e6)
 
 
@@ -98,12 +98,12 @@ def minimise(
     state: State,
     observations: Observations,
     weights: Weights,
-    free_shared: Float[np.ndarray, "S"],
+    shared: bool,
     iterations: int,
     progress: Callable[[int, int], None],
 ) -> State:
     """Iterate until the cost falls by less than `TOLERANCE` of itself. Raises ``Diverged`` on a cost that is not finite."""
-    damping, system = DAMPING, assemble(state, observations, weights, free_shared)
+    damping, system = DAMPING, assemble(state, observations, weights, shared)
     cost = system.cost + smoothness_cost(state, weights)
     for iteration in range(iterations):
         if not np.isfinite(cost):
@@ -111,7 +111,7 @@ def minimise(
         gradient = system.framed_gradient + _smoothness_gradient(state, weights)
         step = solve(system, smoothness(state, weights), gradient, _held(state, gradient), damping)
         candidate = state.moved(*step)
-        tried = assemble(candidate, observations, weights, free_shared)
+        tried = assemble(candidate, observations, weights, shared)
         tried_cost = tried.cost + smoothness_cost(candidate, weights)
         progress(iteration + 1, iterations)
         if not tried_cost < cost:
