@@ -6,7 +6,7 @@ Tiles are independent of each other and every sum has a fixed order, so results 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 import warp as wp
@@ -14,11 +14,25 @@ from jaxtyping import Float
 from torch import Tensor
 
 from headcast.geometry.warp_runtime import as_array, spread
-from headcast.rendering import projection_kernels, splat_kernels
+from headcast.rendering import projection_kernels, splat_kernels, splat_pixel_kernels
 from headcast.rendering.projection import Projection, Tiles, bin_tiles, project
 from headcast.rendering.splat import Info
 
 TILE = 16
+
+
+class Blending(NamedTuple):
+    """The kernels that blend tiles, their adjoint, and how many threads they use for a tile."""
+
+    blend: Any
+    unblend: Any
+    threads: int
+
+
+BLENDING = {
+    "cpu": Blending(splat_kernels.blend_tile, splat_kernels.unblend_tile, 1),
+    "cuda": Blending(splat_pixel_kernels.blend_pixel, splat_pixel_kernels.unblend_pixel, TILE * TILE),
+}
 
 
 def splat(
@@ -113,13 +127,13 @@ def _halves(count: int) -> list[int]:
     return [0, count // 2, count]
 
 
-def _bounds(offset: Tensor) -> list[int]:
-    """Tile numbers that split the work into intervals with about equally many entries, two per thread."""
-    threads = torch.get_num_threads() if offset.device.type == "cpu" else 1
-    if threads == 1:
-        return [0, len(offset) - 1]
-    targets = torch.linspace(0, 1, 2 * threads + 1)[1:-1] * float(offset[-1])
-    return [0, *torch.searchsorted(offset, targets.to(offset.dtype)).tolist(), len(offset) - 1]
+def _bounds(offset: Tensor, threads: int) -> list[int]:
+    """Thread numbers, ``threads`` to a tile, that split the tiles into intervals of about equally many entries, four per core."""
+    inner: list[int] = []
+    if offset.device.type == "cpu" and torch.get_num_threads() > 1:
+        targets = torch.linspace(0, 1, 4 * torch.get_num_threads() + 1)[1:-1] * float(offset[-1])
+        inner = torch.searchsorted(offset, targets.to(offset)).tolist()
+    return [threads * tile for tile in (0, *inner, len(offset) - 1)]
 
 
 def _blocks(features: Tensor) -> Tensor:
@@ -140,7 +154,8 @@ class _Blend(torch.autograd.Function):
         far, through = xy.new_zeros(height * width), xy.new_ones(height * width)
         last = torch.zeros(height * width, dtype=torch.int32, device=xy.device)
         inputs = [_screen(width, height), _splats(saved), _lists(tiles), image.shape[1] // 4, _pixels(image, far, through, last)]
-        spread(splat_kernels.blend_tile, _bounds(tiles.offset), inputs, xy.device)
+        blending = BLENDING[xy.device.type]
+        spread(blending.blend, _bounds(tiles.offset, blending.threads), inputs, xy.device)
         through.abs_()
         ctx.save_for_backward(*saved, *tiles, through, last)
         ctx.size, ctx.channels = (width, height), features.shape[1]
@@ -157,7 +172,8 @@ class _Blend(torch.autograd.Function):
         entries, sums = _gradients(len(ids), pull), _gradients(len(saved[0]), pull)
         blocks = pull.shape[1] // 4
         inputs = [_screen(width, height), _splats(saved), _lists(tiles), blocks, state, carry, _splats(entries)]
-        spread(splat_kernels.unblend_tile, _bounds(offset), inputs, through.device)
+        blending = BLENDING[through.device.type]
+        spread(blending.unblend, _bounds(offset, blending.threads), inputs, through.device)
         inputs = [as_array(start), blocks, _splats(entries), _splats(sums)]
         spread(splat_kernels.gather, _halves(len(saved[0])), inputs, through.device)
         xy, conic, opacity, depth, color = sums
