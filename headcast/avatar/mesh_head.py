@@ -61,7 +61,7 @@ class Neutral(NamedTuple):
 class Posed(NamedTuple):
     """The mesh of one frame: world vertices (m), faces, colours, and what a renderer interpolates per pixel to ask for ``colour``.
 
-    ``motion`` is the whole expression offset, ``residual`` its learned part (canonical, m).
+    ``near`` is the share of the expression code, ``motion`` the whole expression offset (canonical, m), ``residual`` its learned part.
     """
 
     vertices: Float[Tensor, "V 3"]
@@ -69,8 +69,20 @@ class Posed(NamedTuple):
     colours: Float[Tensor, "V 3"] | None
     canonical: Float[Tensor, "V 3"]
     features: Float[Tensor, "V D"]
+    near: Float[Tensor, "V"]
     motion: Float[Tensor, "V 3"]
     residual: Float[Tensor, "V 3"]
+
+
+class Cut(NamedTuple):
+    """The neutral surface cut out of the lattice, with the blend-shape offsets ``motion`` (m) of an expression."""
+
+    vertices: Float[Tensor, "V 3"]
+    faces: Int64[Tensor, "T 3"]
+    features: Float[Tensor, "V D"]
+    weight: Float[Tensor, "V"]
+    near: Float[Tensor, "V"]
+    motion: Float[Tensor, "V 3"]
 
 
 class Shape(NamedTuple):
@@ -125,6 +137,7 @@ class MeshHead(nn.Module):
     center: Float[Tensor, "3"]
     extent: Float[Tensor, ""]
     bound: Float[Tensor, ""]
+    near: Float[Tensor, "P"]
 
     def __init__(
         self,
@@ -146,6 +159,7 @@ class MeshHead(nn.Module):
         self.register_buffer("center", (low + high) / 2)
         self.register_buffer("extent", (high - low).max() / 2)
         self.register_buffer("bound", torch.tensor(float(bound)))
+        self.register_buffer("near", self.nearness(lattice.points))
         generator = torch.Generator().manual_seed(seed)
         encoded = 3 + 6 * FREQUENCIES
         self.shape_network = Network(encoded, 0, width, 5 + features, generator, gain=0.0)
@@ -195,9 +209,11 @@ class MeshHead(nn.Module):
         squared = torch.cdist(points.detach(), landmarks).amin(1).square()
         return ((FAR_SQUARED - squared) / (FAR_SQUARED - NEAR_SQUARED)).clamp(0, 1)
 
-    def residual(self, points: Float[Tensor, "n 3"], expression: Float[Tensor, "E"]) -> Float[Tensor, "n 3"]:
+    def residual(
+        self, points: Float[Tensor, "n 3"], expression: Float[Tensor, "E"], near: Float[Tensor, "n"] | None = None
+    ) -> Float[Tensor, "n 3"]:
         """The learned expression offset (m) of neutral canonical points, on top of the bound blend shapes."""
-        share = self.nearness(points)
+        share = self.nearness(points) if near is None else near
         return RESIDUAL * share[:, None] * torch.tanh(self.motion_network(self.encode(points), expression))
 
     def texture(self, points: Float[Tensor, "n 3"]) -> Float[Tensor, "n D"]:
@@ -211,6 +227,7 @@ class MeshHead(nn.Module):
         self,
         points: Float[Tensor, "n 3"],
         features: Float[Tensor, "n D"],
+        near: Float[Tensor, "n"],
         motion: Float[Tensor, "n 3"],
         expression: Float[Tensor, "E"],
     ) -> Float[Tensor, "n 3"]:
@@ -219,24 +236,25 @@ class MeshHead(nn.Module):
         The motion tells where lips part; the expression code itself matters near the face only.
         """
         inputs = torch.cat([self.encode(points), features, self.texture(points), motion.detach() / MOTION_UNIT], dim=1)
-        return torch.sigmoid(self.colour_network(inputs, expression, self.nearness(points)))
+        return torch.sigmoid(self.colour_network(inputs, expression, near))
 
-    def surface(self, expression: Float[Tensor, "E"], shape: Shape | None = None) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
-        """Neutral vertices, faces, features, head weight and blend-shape offsets of an expression, cut out of the lattice."""
+    def surface(self, expression: Float[Tensor, "E"], shape: Shape | None = None) -> Cut:
+        """The neutral surface and how the bound blend shapes of an expression move it."""
         shape = self.shape() if shape is None else shape
         lattice = self.lattice
         prior = torch.einsum("pec,e->pc", lattice.basis.to(expression.dtype), expression)
-        attributes = torch.cat([shape.feature, shape.weight[:, None], prior], dim=1)
+        attributes = torch.cat([shape.feature, shape.weight[:, None], self.near[:, None], prior], dim=1)
         vertices, faces, carried = marching_tetrahedra(lattice.points + shape.offset, shape.distance, lattice.tets, attributes)
         assert carried is not None
-        return vertices, faces, carried[:, :-4], carried[:, -4], carried[:, -3:]
+        return Cut(vertices, faces, carried[:, :-5], carried[:, -5], carried[:, -4], carried[:, -3:])
 
     def neutral(self) -> Neutral:
         """The neutral mesh in canonical space with its features and colours (no gradients)."""
         with torch.no_grad():
             rest = torch.zeros(self.canonical.expressions, device=self.center.device)
-            vertices, faces, features, weight, _ = self.surface(rest)
-            return Neutral(vertices, faces, features, self.colour(vertices, features, torch.zeros_like(vertices), rest), weight)
+            cut = self.surface(rest)
+            colours = self.colour(cut.vertices, cut.features, cut.near, cut.motion, rest)
+            return Neutral(cut.vertices, cut.faces, cut.features, colours, cut.weight)
 
     def posed(
         self,
@@ -248,20 +266,21 @@ class MeshHead(nn.Module):
         colours: bool = True,
     ) -> Posed:
         """The mesh of a frame in the world (m), given the skull's pose; ``shape`` may be reused between frames."""
-        vertices, faces, features, weight, prior = self.surface(expression, shape)
-        residual = self.residual(vertices, expression)
-        motion = prior + residual
-        world = self.canonical.place(vertices + motion, weight, rotation, translation)
-        rgb = self.colour(vertices, features, motion, expression) if colours else None
-        return Posed(world, faces, rgb, vertices, features, motion, residual)
+        cut = self.surface(expression, shape)
+        residual = self.residual(cut.vertices, expression, cut.near)
+        motion = cut.motion + residual
+        world = self.canonical.place(cut.vertices + motion, cut.weight, rotation, translation)
+        rgb = self.colour(cut.vertices, cut.features, cut.near, motion, expression) if colours else None
+        return Posed(world, cut.faces, rgb, cut.vertices, cut.features, cut.near, motion, residual)
 
     def shade(
         self, posed: Posed, fragments: Fragments, expression: Float[Tensor, "E"], chosen: Bool[Tensor, "H W"]
-    ) -> Float[Tensor, "n 3"]:
-        """The colours of the ``chosen`` pixels of a rasterized mesh, row by row."""
-        attributes = torch.cat([posed.canonical, posed.motion, posed.features], dim=1)
+    ) -> tuple[Float[Tensor, "n 3"], Float[Tensor, "n 3"]]:
+        """The colours and the expression motion (m) at the ``chosen`` pixels of a rasterized mesh, row by row."""
+        attributes = torch.cat([posed.canonical, posed.motion, posed.near[:, None], posed.features], dim=1)
         pixels = interpolate(attributes, posed.faces, fragments)[chosen]
-        return self.colour(pixels[:, :3], pixels[:, 6:], pixels[:, 3:6], expression)
+        motion = pixels[:, 3:6]
+        return self.colour(pixels[:, :3], pixels[:, 7:], pixels[:, 6], motion, expression), motion
 
     def render(
         self,
@@ -279,7 +298,7 @@ class MeshHead(nn.Module):
             fragments = rasterize(posed.vertices, posed.faces, world_to_camera, K, width, height)
             covered = fragments.face_id >= 0
             image = torch.zeros(height, width, 3, device=self.center.device)
-            image[covered] = self.shade(posed, fragments, expression, covered)
+            image[covered] = self.shade(posed, fragments, expression, covered)[0]
             return image, covered.float()
 
     def landmarks(

@@ -14,16 +14,19 @@ from torch import Tensor
 
 from headcast.avatar.canonical import CanonicalHead, skull_track
 from headcast.avatar.mesh_head import MeshHead, Posed, Shape
-from headcast.geometry.meshes import laplacian
 from headcast.rendering.mesh import rasterize, soft_silhouette, to_camera
 from headcast.training.carving import start_lattice
 from headcast.training.loop import Report, StateStore, run_loop
-from headcast.training.losses import landmark_loss, matte_loss
+from headcast.training.losses import landmark_loss, laplacian_loss, matte_loss
 from headcast.training.samples import View, Views
 
 logger = logging.getLogger(__name__)
 
 COLOUR_RATE, PLANE_RATE = 1.5, 8.0  # learning rates of texture network and planes relative to the geometry's
+ATTENTION_M, ATTENTION = (
+    0.004,
+    5.0,
+)  # where the expression moves the skin, pixels weigh up to so much more: mouth and lids are small
 OPAQUE = 0.9  # matte above which a pixel's colour is the subject's
 
 
@@ -102,7 +105,7 @@ class MeshTrainee:
         gradient = torch.stack([(shape.distance[end] - shape.distance[origin]) / lattice.cell for end in ends], dim=1)
         change = (shape.change / lattice.cell).square()
         return {
-            "laplacian": (laplacian(posed.canonical, posed.faces) / lattice.cell).square().sum(-1).mean(),
+            "laplacian": laplacian_loss(posed.canonical, posed.faces) / lattice.cell**2,
             "eikonal": (gradient.square().sum(1).add(1e-8).sqrt() - 1).square().mean(),
             "anchor": change.mean(),
             "trusted": (change * lattice.trust).sum() / lattice.trust.sum().clamp_min(1),
@@ -117,7 +120,8 @@ class MeshTrainee:
         height, width = view.matte.shape
         fragments = rasterize(posed.vertices, posed.faces, view.world_to_camera, view.K, width, height)
         covered = (fragments.face_id >= 0) & view.visible & (view.matte > OPAQUE)
-        colour = self.head.shade(posed, fragments, expression, covered)
+        colour, motion = self.head.shade(posed, fragments, expression, covered)
+        attention = 1 + (motion.detach().norm(dim=1) / ATTENTION_M).clamp_max(ATTENTION)
         truth = view.image[covered]
         alpha = soft_silhouette(
             posed.vertices, posed.faces, view.world_to_camera, view.K, width, height, sigma=width / 128, fragments=fragments
@@ -125,7 +129,7 @@ class MeshTrainee:
         local = to_camera(landmarks, view.world_to_camera)
         projected = (local @ view.K.T)[:, :2] / local[:, 2:]
         return {
-            "colour": (colour - truth).abs().sum() / max(3 * len(truth), 1),
+            "colour": ((colour - truth).abs().mean(1) * attention).sum() / attention.sum().clamp_min(1),
             "silhouette": matte_loss(alpha, view.matte, view.visible),
             "landmarks": landmark_loss(projected, view.landmarks, width),
         }
