@@ -61,7 +61,7 @@ class Neutral(NamedTuple):
 class Posed(NamedTuple):
     """The mesh of one frame: world vertices (m), faces, colours, and what a renderer interpolates per pixel to ask for ``colour``.
 
-    ``near`` is the share of the expression code, ``motion`` the whole expression offset (canonical, m), ``residual`` its learned part.
+    ``near`` is the share of the expression code, ``motion`` the whole expression offset, ``residual`` what is learned of it (m).
     """
 
     vertices: Float[Tensor, "V 3"]
