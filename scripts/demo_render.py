@@ -38,7 +38,7 @@ def main() -> None:
     passed = [x for x in sys.argv[1:] if x != "--pack" and x != str(a.pack)]
     render_all(Path(__file__), passed, a.jobs)
     if a.pack:
-        pack(a.out, a.pack)
+        pack(a.out, a.pack, tuple(a.only))
 
 
 if __name__ == "__main__":
