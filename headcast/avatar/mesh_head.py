@@ -138,6 +138,7 @@ class MeshHead(nn.Module):
     extent: Float[Tensor, ""]
     bound: Float[Tensor, ""]
     near: Float[Tensor, "P"]
+    encoded: Float[Tensor, "P D"]
 
     def __init__(
         self,
@@ -160,6 +161,7 @@ class MeshHead(nn.Module):
         self.register_buffer("extent", (high - low).max() / 2)
         self.register_buffer("bound", torch.tensor(float(bound)))
         self.register_buffer("near", self.nearness(lattice.points))
+        self.register_buffer("encoded", self.encode(lattice.points), persistent=False)
         generator = torch.Generator().manual_seed(seed)
         encoded = 3 + 6 * FREQUENCIES
         self.shape_network = Network(encoded, 0, width, 5 + features, generator, gain=0.0)
@@ -195,7 +197,7 @@ class MeshHead(nn.Module):
     def shape(self) -> Shape:
         """The neutral fields at the lattice points."""
         lattice = self.lattice
-        raw = self.shape_network(self.encode(lattice.points))
+        raw = self.shape_network(self.encoded)
         change = self.bound * lattice.cell * torch.tanh(raw[:, 0])
         offset = 0.45 * lattice.cell * torch.tanh(raw[:, 1:4])
         start = lattice.weight.clamp(LOGIT_MARGIN, 1 - LOGIT_MARGIN).logit()
