@@ -1,8 +1,8 @@
-"""Warp kernels of the splat rasterizer: projection, tile lists and blending, each with its adjoint written by hand.
+"""Warp kernels that blend Gaussians on the screen, with the adjoint written by hand: a thread per tile, made for CPUs.
 
-A thread blends a whole tile, Gaussian by Gaussian (``*_tile``, quick on a CPU: exact scanlines, no atomics), or one pixel
-(``*_pixel``, for CUDA). Features come in blocks of four channels. Gradients are written per tile entry and summed per Gaussian in
-a fixed order, so on a CPU the result does not depend on the number of threads.
+A tile is blended Gaussian by Gaussian, a row of ``LANES`` pixels at once: these inner loops are native snippets without branches, which
+the compiler turns into vector instructions. Pictures are stored tile by tile ("tiles rows channels lanes"). Gradients are written per tile entry and summed
+per Gaussian in a fixed order, so the result does not depend on the number of threads.
 """
 
 from __future__ import annotations
@@ -13,28 +13,18 @@ import warp as wp
 
 from headcast.rendering.projection import MAX_ALPHA, MIN_ALPHA, MIN_TRANSMITTANCE
 
-SLACK = 1.0e-3  # px by which a scanline is widened against rounding; the test on alpha decides
-
-
-@wp.struct
-class Screen:
-    """Image and tile sizes (px) and the number of tile columns."""
-
-    width: int
-    height: int
-    tile: int
-    columns: int
+LANES = 16  # the width and height of a tile (px)
+SLACK = 1.0e-3  # px by which rows are widened against rounding; the test on alpha decides
 
 
 @wp.struct
 class Splats:
-    """Gaussians on the screen: centre, inverse covariance, opacity, camera depth and features in blocks of four; or their gradients."""
+    """Gaussians on the screen: centre, inverse covariance, opacity and channels; or the gradients of these."""
 
     xy: wp.array(dtype=wp.vec2)  # type: ignore[valid-type]
     conic: wp.array(dtype=wp.vec3)  # type: ignore[valid-type]
     opacity: wp.array(dtype=float)  # type: ignore[valid-type]
-    depth: wp.array(dtype=float)  # type: ignore[valid-type]
-    color: wp.array2d(dtype=wp.vec4)  # type: ignore[valid-type]
+    color: wp.array2d(dtype=float)  # type: ignore[valid-type]
 
 
 @wp.struct
@@ -48,176 +38,215 @@ class Lists:
 
 @wp.struct
 class Pixels:
-    """Per pixel: blended features, depth, transmittance (negative once finished) and the end of its list."""
+    """Pictures, tile by tile: channels, transmittance and the end of each pixel's list.
 
-    color: wp.array2d(dtype=wp.vec4)  # type: ignore[valid-type]
-    depth: wp.array(dtype=float)  # type: ignore[valid-type]
+    When blending, the transmittance is negative once a pixel is finished. In the adjoint, ``color`` holds the channels' gradients,
+    ``through`` is walked back from the final transmittance, and ``behind`` carries R, beginning with the transmittance's share.
+    """
+
+    color: wp.array(dtype=float)  # type: ignore[valid-type]
     through: wp.array(dtype=float)  # type: ignore[valid-type]
+    behind: wp.array(dtype=float)  # type: ignore[valid-type]
     last: wp.array(dtype=int)  # type: ignore[valid-type]
 
 
 @wp.func
-def exponent(conic: wp.vec3, dx: float, dy: float) -> float:
-    """The logarithm of a Gaussian's falloff at an offset (px) from its centre."""
-    return -0.5 * (conic[0] * dx * dx + conic[2] * dy * dy) - conic[1] * dx * dy
-
-
-@wp.func
-def level_of(opacity: float) -> float:
-    """The squared Mahalanobis distance at which alpha falls to the smallest that counts."""
-    return 2.0 * wp.log(opacity / MIN_ALPHA)
-
-
-@wp.func
-def row_range(xy: wp.vec2, conic: wp.vec3, level: float, top: int, bottom: int) -> wp.vec2i:
-    """The rows from ``top`` up to ``bottom`` whose centres the ellipse can reach, as first and one past the last."""
+def row_range(xy: wp.vec2, conic: wp.vec3, opacity: float, top: int) -> wp.vec2i:
+    """The rows of the tile below ``top`` whose centres the ellipse of visible alpha can reach, as first and one past the last."""
+    level = 2.0 * wp.log(opacity / MIN_ALPHA)
     reach = wp.sqrt(level * conic[0] / (conic[0] * conic[2] - conic[1] * conic[1])) + SLACK
     first = wp.max(float(top), wp.ceil(xy[1] - reach - 0.5))
-    end = wp.min(float(bottom), wp.floor(xy[1] + reach - 0.5) + 1.0)
+    end = wp.min(float(top + LANES), wp.floor(xy[1] + reach - 0.5) + 1.0)
     return wp.vec2i(int(first), int(end))
 
 
-@wp.func
-def column_range(xy: wp.vec2, conic: wp.vec3, level: float, dy: float, left: int, right: int) -> wp.vec2i:
-    """The columns from ``left`` up to ``right`` whose centres lie in the ellipse on the scanline ``dy`` (px) below its centre."""
-    spread = level * conic[0] - (conic[0] * conic[2] - conic[1] * conic[1]) * dy * dy
-    half = wp.sqrt(wp.max(spread, 0.0)) / conic[0] + SLACK
-    middle = xy[0] - conic[1] * dy / conic[0]
-    first = wp.max(float(left), wp.ceil(middle - half - 0.5))
-    end = wp.min(float(right), wp.floor(middle + half - 0.5) + 1.0)
-    return wp.vec2i(int(first), int(end))
+ROW = f"""
+    typedef float Row __attribute__((ext_vector_type({LANES}), aligned(4)));
+    typedef int Mask __attribute__((ext_vector_type({LANES}), aligned(4)));
+    Row column;
+    for (int i = 0; i < {LANES}; ++i) column[i] = left + i + 0.5f;
+"""  # a row of pixels in vector registers, and the abscissae of its centres
+
+ALPHA = """
+        const float dy = row + 0.5f - xy[1];
+        Row power = (-0.5f * conic[0] * dx - conic[1] * dy) * dx - 0.5f * conic[2] * dy * dy;
+        power = (power > -8.0f ? power : (Row)(-8.0f)) * 0.125f;
+        Row alpha = 1.0f + power * (1.0f + power * (0.5f + power * (0.16666667f + power * (0.041666667f
+            + power * (0.0083333333f + power * (0.0013888889f + power * (1.9841270e-4f + power * 2.4801587e-5f)))))));
+        alpha *= alpha;
+        alpha *= alpha;
+        alpha *= alpha * opacity;
+"""  # exp(p) = exp(p / 8)^8 by its series; below -8, alpha does not count
+
+
+@wp.func_native(
+    f"""
+    {ROW}
+    const int channels = splats.color.shape[1];
+    const float* color = splats.color.data + g * channels;
+    const Row dx = column - xy[0];
+    for (int row = first; row < end; ++row) {{
+        {ALPHA}
+        const int q = (tile * {LANES} + row - top) * {LANES};
+        alpha = alpha < {MAX_ALPHA}f ? alpha : (Row)({MAX_ALPHA}f);
+        const Row before = *(const Row*)(out.through.data + q), after = before * (1.0f - alpha);
+        const Mask counts = (alpha >= {MIN_ALPHA:.9g}f) & (before > 0.0f);
+        const Mask goes = counts & (after >= {MIN_TRANSMITTANCE}f);
+        const Row weight = goes ? alpha * before : (Row)(0.0f);
+        *(Row*)(out.through.data + q) = goes ? after : (counts ? -before : before);
+        *(Mask*)(out.last.data + q) = goes ? (Mask)(k + 1) : *(const Mask*)(out.last.data + q);
+        Row* picture = (Row*)(out.color.data + q * channels);
+        for (int c = 0; c < channels; ++c) picture[c] += weight * color[c];
+    }}
+"""
+)
+def blend_rows(
+    splats: Splats, g: int, xy: wp.vec2, conic: wp.vec3, opacity: float, k: int, first: int, end: int, tile: int, left: int, top: int,
+    out: Pixels,
+):  # fmt: skip
+    """Lay Gaussian ``g``, entry ``k`` of its tile, over rows ``first`` up to ``end`` of the tile at column ``left`` and row ``top``."""
+    ...
+
+
+@wp.func_native(
+    f"""
+    int open = 0;
+    for (int i = 0; i < {LANES * LANES}; ++i) open += through.data[tile * {LANES * LANES} + i] > 0.0f;
+    return open;
+"""
+)
+def count_open(through: wp.array(dtype=float), tile: int) -> int:  # type: ignore[valid-type]
+    """How many pixels of a tile still let light through."""
+    ...
 
 
 @wp.kernel(enable_backward=False)
-def blend_tile(first: int, screen: Screen, splats: Splats, lists: Lists, blocks: int, out: Pixels):
-    """Blend the tile ``first`` + thread front to back; expects zero colour and depth, and transmittance one."""
+def blend_tile(first: int, columns: int, splats: Splats, lists: Lists, out: Pixels):
+    """Blend the tile ``first`` + thread front to back; expects zero channels and transmittance one."""
     t = first + wp.tid()
-    left = (t % screen.columns) * screen.tile
-    top = (t / screen.columns) * screen.tile
-    right = wp.min(left + screen.tile, screen.width)
-    bottom = wp.min(top + screen.tile, screen.height)
-    open_pixels = int((right - left) * (bottom - top))
-    for k in range(lists.offset[t], lists.offset[t + 1]):
-        if open_pixels == 0:
-            break
+    left = (t % columns) * LANES
+    top = (t / columns) * LANES
+    begin = lists.offset[t]
+    for k in range(begin, lists.offset[t + 1]):
+        if (k - begin) % 32 == 31:
+            if count_open(out.through, t) == 0:
+                break
         g = lists.ids[k]
         xy = splats.xy[g]
         conic = splats.conic[g]
         opacity = splats.opacity[g]
-        depth = splats.depth[g]
-        level = level_of(opacity)
-        rows = row_range(xy, conic, level, top, bottom)
-        for y in range(rows[0], rows[1]):
-            dy = float(y) + 0.5 - xy[1]
-            columns = column_range(xy, conic, level, dy, left, right)
-            for x in range(columns[0], columns[1]):
-                q = y * screen.width + x
-                through = out.through[q]
-                if through > 0.0:
-                    alpha = wp.min(MAX_ALPHA, opacity * wp.exp(exponent(conic, float(x) + 0.5 - xy[0], dy)))
-                    if alpha >= MIN_ALPHA:
-                        after = through * (1.0 - alpha)
-                        if after < MIN_TRANSMITTANCE:
-                            out.through[q] = -through
-                            open_pixels -= 1
-                        else:
-                            weight = alpha * through
-                            for b in range(blocks):
-                                out.color[q, b] = out.color[q, b] + weight * splats.color[g, b]
-                            out.depth[q] = out.depth[q] + weight * depth
-                            out.through[q] = after
-                            out.last[q] = k + 1
+        rows = row_range(xy, conic, opacity, top)
+        blend_rows(splats, g, xy, conic, opacity, k, rows[0], rows[1], t, left, top, out)
+
+
+@wp.func_native(
+    f"""
+    {ROW}
+    const int channels = splats.color.shape[1], rows = end - first;
+    const int start = (tile * {LANES} + first - top) * {LANES};
+    const Row* picture = (const Row*)(state.color.data + start * channels);
+    const float* color = splats.color.data + g * channels;
+    const Row dx = column - xy[0];
+    Row along[{LANES}], weight[{LANES}], slopes = 0.0f, slopes_y = 0.0f, slopes_yy = 0.0f;
+    auto total = [](Row values) {{
+        auto half = values.lo + values.hi;
+        auto quarter = half.lo + half.hi;
+        auto pair = quarter.lo + quarter.hi;
+        return pair.x + pair.y;
+    }};
+    for (int r = 0; r < rows; ++r) {{
+        along[r] = 0.0f;
+        for (int c = 0; c < channels; ++c) along[r] += color[c] * picture[r * channels + c];
+    }}
+    for (int row = first; row < end; ++row) {{
+        {ALPHA}
+        const int r = row - first, q = start + r * {LANES};
+        const Mask counts = (alpha >= {MIN_ALPHA:.9g}f) & (*(const Mask*)(state.last.data + q) > k);
+        const Mask capped = alpha >= {MAX_ALPHA}f;
+        alpha = counts ? (capped ? (Row)({MAX_ALPHA}f) : alpha) : (Row)(0.0f);
+        const Row gain = 1.0f / (1.0f - alpha), before = *(const Row*)(state.through.data + q) * gain;
+        const Row behind = *(const Row*)(state.behind.data + q);
+        weight[r] = alpha * before;
+        *(Row*)(state.through.data + q) = before;
+        *(Row*)(state.behind.data + q) = behind + weight[r] * along[r];
+        const Row slope = capped ? (Row)(0.0f) : alpha * (before * along[r] - behind * gain);
+        slopes += slope;
+        slopes_y += slope * dy;
+        slopes_yy += slope * dy * dy;
+    }}
+    for (int c = 0; c < channels; ++c) {{
+        Row sum = 0.0f;
+        for (int r = 0; r < rows; ++r) sum += weight[r] * picture[r * channels + c];
+        out.color.data[slot * channels + c] = total(sum);
+    }}
+    const float sum_x = total(dx * slopes), sum_y = total(slopes_y);
+    out.xy.data[slot] = wp::vec2(conic[0] * sum_x + conic[1] * sum_y, conic[2] * sum_y + conic[1] * sum_x);
+    out.conic.data[slot] = wp::vec3(-0.5f * total(dx * dx * slopes), -total(dx * slopes_y), -0.5f * total(slopes_yy));
+    out.opacity.data[slot] = total(slopes) / opacity;
+"""
+)
+def unblend_rows(
+    splats: Splats, g: int, xy: wp.vec2, conic: wp.vec3, opacity: float, k: int, slot: int, first: int, end: int, tile: int, left: int,
+    top: int, state: Pixels, out: Splats,
+):  # fmt: skip
+    """The adjoint of ``blend_rows``: with R = Σ behind w (c·g), dL/dα = T (c·g) − R / (1 − α); gradients go to ``slot`` of ``out``."""
+    ...
+
+
+@wp.func
+def clear(out: Splats, slot: int):
+    """Write zero gradients to a slot."""
+    out.xy[slot] = wp.vec2()
+    out.conic[slot] = wp.vec3()
+    out.opacity[slot] = 0.0
+    for c in range(out.color.shape[1]):
+        out.color[slot, c] = 0.0
 
 
 @wp.kernel(enable_backward=False)
-def unblend_tile(first: int, screen: Screen, splats: Splats, lists: Lists, blocks: int, state: Pixels, grad: Pixels, out: Splats):
-    """The adjoint of ``blend_tile``, back to front: with R = Σ behind w (c·g), dL/dα = T (c·g) − R / (1 − α).
-
-    ``state.through`` holds the final transmittance and is walked back; ``grad.through`` starts as its gradient times it and carries R.
-    """
+def unblend_tile(first: int, columns: int, splats: Splats, lists: Lists, state: Pixels, out: Splats):
+    """The adjoint of ``blend_tile``, back to front; writes every entry of ``out``."""
     t = first + wp.tid()
-    left = (t % screen.columns) * screen.tile
-    top = (t / screen.columns) * screen.tile
-    right = wp.min(left + screen.tile, screen.width)
-    bottom = wp.min(top + screen.tile, screen.height)
+    left = (t % columns) * LANES
+    top = (t / columns) * LANES
     begin = lists.offset[t]
     end = int(begin)
-    for y in range(top, bottom):
-        for x in range(left, right):
-            end = wp.max(end, state.last[y * screen.width + x])
+    for i in range(LANES * LANES):
+        end = wp.max(end, state.last[t * LANES * LANES + i])
+    for k in range(end, lists.offset[t + 1]):
+        clear(out, lists.slot[k])
     for i in range(end - begin):
         k = end - 1 - i
         g = lists.ids[k]
-        slot = lists.slot[k]
         xy = splats.xy[g]
         conic = splats.conic[g]
         opacity = splats.opacity[g]
-        depth = splats.depth[g]
-        level = level_of(opacity)
-        rows = row_range(xy, conic, level, top, bottom)
-        sum_x = float(0.0)
-        sum_y = float(0.0)
-        sum_xx = float(0.0)
-        sum_xy = float(0.0)
-        sum_yy = float(0.0)
-        sum_opacity = float(0.0)
-        sum_depth = float(0.0)
-        for y in range(rows[0], rows[1]):
-            dy = float(y) + 0.5 - xy[1]
-            columns = column_range(xy, conic, level, dy, left, right)
-            for x in range(columns[0], columns[1]):
-                q = y * screen.width + x
-                if k < state.last[q]:
-                    dx = float(x) + 0.5 - xy[0]
-                    falloff = wp.exp(exponent(conic, dx, dy))
-                    alpha = wp.min(MAX_ALPHA, opacity * falloff)
-                    if alpha >= MIN_ALPHA:
-                        gain = 1.0 / (1.0 - alpha)
-                        through = state.through[q] * gain
-                        state.through[q] = through
-                        weight = alpha * through
-                        along = depth * grad.depth[q]
-                        sum_depth += weight * grad.depth[q]
-                        for b in range(blocks):
-                            pull = grad.color[q, b]
-                            along += wp.dot(splats.color[g, b], pull)
-                            out.color[slot, b] = out.color[slot, b] + weight * pull
-                        behind = grad.through[q]
-                        grad_alpha = through * along - behind * gain
-                        grad.through[q] = behind + weight * along
-                        if opacity * falloff < MAX_ALPHA:
-                            sum_opacity += falloff * grad_alpha
-                            slope = alpha * grad_alpha
-                            sum_x += slope * dx
-                            sum_y += slope * dy
-                            sum_xx += slope * dx * dx
-                            sum_xy += slope * dx * dy
-                            sum_yy += slope * dy * dy
-        out.xy[slot] = wp.vec2(conic[0] * sum_x + conic[1] * sum_y, conic[2] * sum_y + conic[1] * sum_x)
-        out.conic[slot] = wp.vec3(-0.5 * sum_xx, -sum_xy, -0.5 * sum_yy)
-        out.opacity[slot] = sum_opacity
-        out.depth[slot] = sum_depth
+        rows = row_range(xy, conic, opacity, top)
+        if rows[1] > rows[0]:
+            unblend_rows(splats, g, xy, conic, opacity, k, lists.slot[k], rows[0], rows[1], t, left, top, state, out)
+        else:
+            clear(out, lists.slot[k])
 
 
 @wp.kernel(enable_backward=False)
-def gather(first: int, start: wp.array(dtype=int), blocks: int, entries: Splats, out: Splats):  # type: ignore[valid-type]
+def gather(first: int, start: wp.array(dtype=int), channels: int, entries: Splats, out: Splats):  # type: ignore[valid-type]
     """Sum the gradients of each Gaussian's tile entries in their fixed order."""
     g = first + wp.tid()
     xy = wp.vec2()
     conic = wp.vec3()
     opacity = float(0.0)
-    depth = float(0.0)
     for slot in range(start[g], start[g + 1]):
         xy += entries.xy[slot]
         conic += entries.conic[slot]
         opacity += entries.opacity[slot]
-        depth += entries.depth[slot]
-        for b in range(blocks):
-            out.color[g, b] = out.color[g, b] + entries.color[slot, b]
+    for c in range(channels):
+        color = float(0.0)
+        for slot in range(start[g], start[g + 1]):
+            color += entries.color[slot, c]
+        out.color[g, c] = color
     out.xy[g] = xy
     out.conic[g] = conic
     out.opacity[g] = opacity
-    out.depth[g] = depth
 
 
 def fill(struct: Any, **arrays: Any) -> Any:

@@ -18,7 +18,7 @@ from headcast.rendering import projection_kernels, splat_kernels, splat_pixel_ke
 from headcast.rendering.projection import Projection, Tiles, bin_tiles, project
 from headcast.rendering.splat import Info
 
-TILE = 16
+TILE = splat_kernels.LANES
 
 
 class Blending(NamedTuple):
@@ -56,9 +56,11 @@ def splat(
     tiles = (
         bin_tiles(projection, TILE, width, height) if means.device.type == "cuda" else list_tiles(projection, TILE, width, height)
     )
-    blended = _Blend.apply(projection.xy, projection.conic, projection.depth, gaussians[3], features.float(), tiles, width, height)
+    channels = torch.cat([features.float(), projection.depth[:, None]], dim=1)
+    picture, alpha = _Blend.apply(projection.xy, projection.conic, gaussians[3], channels, tiles, width, height)
+    picture, alpha = picture.to(means.dtype), alpha.to(means.dtype)
     info = Info(projection.xy, projection.radius.amax(-1), projection.radius[:, 0] >= 0)
-    return (*(tensor.to(means.dtype) for tensor in blended), info)
+    return picture[..., :-1], alpha, picture[..., -1], info
 
 
 class _Project(torch.autograd.Function):
@@ -136,65 +138,57 @@ def _bounds(offset: Tensor, threads: int) -> list[int]:
     return [threads * tile for tile in (0, *inner, len(offset) - 1)]
 
 
-def _blocks(features: Tensor) -> Tensor:
-    """Channels padded to a multiple of four, contiguous."""
-    missing = -features.shape[-1] % 4
-    return torch.nn.functional.pad(features, (0, missing)) if missing else features.contiguous()
-
-
 class _Blend(torch.autograd.Function):
-    """Blend Gaussians on the screen, near to far, into features, alpha and alpha-weighted depth."""
+    """Blend Gaussians on the screen, near to far, into a picture "H W D" and alpha "H W"."""
 
     @staticmethod
     def forward(
-        ctx: Any, xy: Tensor, conic: Tensor, depth: Tensor, opacity: Tensor, features: Tensor, tiles: Tiles, width: int, height: int
-    ) -> tuple[Tensor, Tensor, Tensor]:
-        saved = [tensor.detach().contiguous() for tensor in (xy, conic, opacity, depth)] + [_blocks(features.detach())]
-        image = xy.new_zeros(height * width, saved[4].shape[1])
-        far, through = xy.new_zeros(height * width), xy.new_ones(height * width)
-        last = torch.zeros(height * width, dtype=torch.int32, device=xy.device)
-        inputs = [_screen(width, height), _splats(saved), _lists(tiles), image.shape[1] // 4, _pixels(image, far, through, last)]
+        ctx: Any, xy: Tensor, conic: Tensor, opacity: Tensor, channels: Tensor, tiles: Tiles, width: int, height: int
+    ) -> tuple[Tensor, Tensor]:
+        saved = [tensor.detach().contiguous() for tensor in (xy, conic, opacity, channels)]
+        columns, rows = -(-width // TILE), -(-height // TILE)
+        picture = xy.new_zeros(rows, columns, TILE, channels.shape[1], TILE)
+        through = xy.new_ones(rows, columns, TILE, 1, TILE)
+        last = torch.zeros_like(through, dtype=torch.int32)
+        inputs = [columns, _splats(saved), _lists(tiles), _pixels(picture, through, through, last)]
         blending = BLENDING[xy.device.type]
         spread(blending.blend, _bounds(tiles.offset, blending.threads), inputs, xy.device)
         through.abs_()
         ctx.save_for_backward(*saved, *tiles, through, last)
-        ctx.size, ctx.channels = (width, height), features.shape[1]
-        return image[:, : ctx.channels].reshape(height, width, -1), (1 - through).reshape(height, width), far.reshape(height, width)
+        return _from_tiles(picture, width, height), 1 - _from_tiles(through, width, height)[..., 0]
 
     @staticmethod
-    def backward(ctx: Any, grad_image: Tensor, grad_alpha: Tensor, grad_depth: Tensor) -> tuple[Tensor | None, ...]:
+    def backward(ctx: Any, grad_picture: Tensor, grad_alpha: Tensor) -> tuple[Tensor | None, ...]:
         *saved, offset, ids, slot, start, through, last = ctx.saved_tensors
-        width, height = ctx.size
-        tiles = Tiles(offset, ids, slot, start)
-        pull, far = _blocks(grad_image.reshape(width * height, -1)), grad_depth.reshape(-1).contiguous()
-        state = _pixels(pull, far, through.clone(), last)
-        carry = _pixels(pull, far, -through * grad_alpha.reshape(-1), last)
-        entries, sums = _gradients(len(ids), pull), _gradients(len(saved[0]), pull)
-        blocks = pull.shape[1] // 4
-        inputs = [_screen(width, height), _splats(saved), _lists(tiles), blocks, state, carry, _splats(entries)]
+        state = _pixels(_to_tiles(grad_picture), through.clone(), -through * _to_tiles(grad_alpha[..., None]), last)
         blending = BLENDING[through.device.type]
+        make = torch.Tensor.new_empty if blending.threads == 1 else torch.Tensor.new_zeros
+        entries = [make(tensor, (len(ids), *tensor.shape[1:])) for tensor in saved]
+        sums = [torch.empty_like(tensor) for tensor in saved]
+        inputs = [through.shape[1], _splats(saved), _lists(Tiles(offset, ids, slot, start)), state, _splats(entries)]
         spread(blending.unblend, _bounds(offset, blending.threads), inputs, through.device)
-        inputs = [as_array(start), blocks, _splats(entries), _splats(sums)]
+        inputs = [as_array(start), saved[3].shape[1], _splats(entries), _splats(sums)]
         spread(splat_kernels.gather, _halves(len(saved[0])), inputs, through.device)
-        xy, conic, opacity, depth, color = sums
-        return xy, conic, depth, opacity, color[:, : ctx.channels], None, None, None
+        return *sums, None, None, None
 
 
-def _screen(width: int, height: int) -> Any:
-    return splat_kernels.fill(splat_kernels.Screen(), width=width, height=height, tile=TILE, columns=-(-width // TILE))
+def _from_tiles(picture: Tensor, width: int, height: int) -> Tensor:
+    """From "rows columns TILE D TILE" to "H W D"."""
+    rows, columns, _, channels, _ = picture.shape
+    return picture.permute(0, 2, 1, 4, 3).reshape(rows * TILE, columns * TILE, channels)[:height, :width]
+
+
+def _to_tiles(picture: Tensor) -> Tensor:
+    """From "H W D" to "rows columns TILE D TILE", zero beyond the border."""
+    height, width, channels = picture.shape
+    padded = torch.nn.functional.pad(picture, (0, 0, 0, -width % TILE, 0, -height % TILE))
+    return padded.reshape(-(-height // TILE), TILE, -(-width // TILE), TILE, channels).permute(0, 2, 1, 4, 3).contiguous()
 
 
 def _splats(tensors: Sequence[Tensor]) -> Any:
-    xy, conic, opacity, depth, color = tensors
-    arrays = {
-        "xy": as_array(xy, wp.vec2),
-        "conic": as_array(conic, wp.vec3),
-        "opacity": as_array(opacity),
-        "depth": as_array(depth),
-    }
-    return splat_kernels.fill(
-        splat_kernels.Splats(), **arrays, color=as_array(color.unflatten(1, (color.shape[1] // 4, 4)), wp.vec4)
-    )
+    xy, conic, opacity, color = tensors
+    arrays = {"xy": as_array(xy, wp.vec2), "conic": as_array(conic, wp.vec3), "opacity": as_array(opacity)}
+    return splat_kernels.fill(splat_kernels.Splats(), **arrays, color=as_array(color))
 
 
 def _lists(tiles: Tiles) -> Any:
@@ -202,12 +196,6 @@ def _lists(tiles: Tiles) -> Any:
     return splat_kernels.fill(splat_kernels.Lists(), **arrays)
 
 
-def _pixels(color: Tensor, depth: Tensor, through: Tensor, last: Tensor) -> Any:
-    arrays = {"depth": as_array(depth), "through": as_array(through), "last": as_array(last)}
-    return splat_kernels.fill(
-        splat_kernels.Pixels(), **arrays, color=as_array(color.unflatten(1, (color.shape[1] // 4, 4)), wp.vec4)
-    )
-
-
-def _gradients(count: int, like: Tensor) -> list[Tensor]:
-    return [like.new_zeros(size) for size in ((count, 2), (count, 3), (count,), (count,), (count, like.shape[1]))]
+def _pixels(color: Tensor, through: Tensor, behind: Tensor, last: Tensor) -> Any:
+    arrays = {"through": as_array(through.view(-1)), "behind": as_array(behind.view(-1)), "last": as_array(last.view(-1))}
+    return splat_kernels.fill(splat_kernels.Pixels(), **arrays, color=as_array(color.view(-1)))
