@@ -25,7 +25,10 @@ NEAR_SQUARED, FAR_SQUARED = 0.1e-2, 0.25e-2  # m²: 0.1 and 0.25 dm², squared d
 FREQUENCIES = 6
 RESIDUAL = 0.012  # m: bound of the learned expression residual
 MOTION_UNIT = 0.01  # m: what a colour network sees as 1
-PLANES, PLANE_SIZE = 8, 96  # channels and side of each of the three feature planes of the texture
+PLANES, PLANE_SIZE = (
+    16,
+    96,
+)  # channels and side of the three feature planes; the second half speaks where the expression moves the skin
 LOGIT_MARGIN = 0.005
 
 
@@ -218,12 +221,17 @@ class MeshHead(nn.Module):
         share = self.nearness(points) if near is None else near
         return RESIDUAL * share[:, None] * torch.tanh(self.motion_network(self.encode(points), expression))
 
-    def texture(self, points: Float[Tensor, "n 3"]) -> Float[Tensor, "n D"]:
-        """Features of the three axis-aligned planes (EG3D, Chan et al., CVPR 2022): fine colour that an MLP alone learns slowly."""
+    def texture(self, points: Float[Tensor, "n 3"], motion: Float[Tensor, "n 3"]) -> Float[Tensor, "n D"]:
+        """Features of the three axis-aligned planes (EG3D, Chan et al., CVPR 2022): fine colour that an MLP alone learns slowly.
+
+        Half of them fade in with the length of the expression's ``motion`` (m): what shows between parted lips.
+        """
         place = (points.detach() - self.center) / self.extent
         pairs = torch.stack([place[:, [0, 1]], place[:, [2, 1]], place[:, [0, 2]]])[:, None]
-        sampled = nn.functional.grid_sample(self.planes, pairs, align_corners=False, padding_mode="border")
-        return sampled[:, :, 0].flatten(0, 1).T
+        sampled = nn.functional.grid_sample(self.planes, pairs, align_corners=False, padding_mode="border")[:, :, 0]
+        rest, moved = sampled.split(PLANES // 2, dim=1)
+        strength = (motion.detach().norm(dim=1) / MOTION_UNIT).clamp_max(1)
+        return torch.cat([rest, moved * strength], dim=1).flatten(0, 1).T
 
     def colour(
         self,
@@ -237,7 +245,7 @@ class MeshHead(nn.Module):
 
         The motion tells where lips part; the expression code itself matters near the face only.
         """
-        inputs = torch.cat([self.encode(points), features, self.texture(points), motion.detach() / MOTION_UNIT], dim=1)
+        inputs = torch.cat([self.encode(points), features, self.texture(points, motion), motion.detach() / MOTION_UNIT], dim=1)
         return torch.sigmoid(self.colour_network(inputs, expression, near))
 
     def surface(self, expression: Float[Tensor, "E"], shape: Shape | None = None) -> Cut:

@@ -6,7 +6,7 @@ when it lies in front of the fitted head where a view sees face or body. What re
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import torch
 from jaxtyping import Bool, Float, Int64
@@ -16,13 +16,14 @@ from torch import Tensor
 from headcast.avatar.canonical import CanonicalHead, skull_track
 from headcast.avatar.mesh_head import Lattice
 from headcast.errors import CaptureError
-from headcast.geometry.hull import carve_views, sample_matte
+from headcast.geometry.hull import sample_matte
 from headcast.geometry.meshes import signed_distance
 from headcast.geometry.tetrahedra import kuhn_grid
 from headcast.rendering.mesh import rasterize
 from headcast.training.samples import LABELS, View, Views
 
 REACH = 0.09  # m: how far from the fitted head hair and clothes are looked for
+BOX_CELLS = 24  # resolution at which the seen box is measured
 INSIDE_SHARE = 0.92  # share of the views that must see a point inside the subject
 FREE_SHARE = 0.3  # share of the views that must see past a point to the head's surface
 CLEARANCE = 0.006  # m: how far in front of the fitted surface a point must lie to be seen past
@@ -46,8 +47,7 @@ def reference_frames(views: Views, canonical: CanonicalHead) -> list[int]:
 
 def start_lattice(views: Views, canonical: CanonicalHead, grid: int) -> Lattice:
     """The lattice of ``grid`` cells along the longest side around head, hair and shoulders, with its first signed distance."""
-    lower, upper = canonical.vertices.amin(0) - REACH, canonical.vertices.amax(0) + REACH
-    lower[1] = canonical.vertices[:, 1].amin()
+    lower, upper = seen_box(views, canonical)
     cell = float((upper - lower).max()) / grid
     cells = [max(4, round(float(side) / cell)) for side in upper - lower]
     points, tets = kuhn_grid(cells, lower, lower + cell * torch.tensor(cells, dtype=torch.float32))
@@ -75,46 +75,71 @@ def start_lattice(views: Views, canonical: CanonicalHead, grid: int) -> Lattice:
     return narrow(full, distance.abs() < BAND_CELLS * cell)
 
 
+def seen_box(views: Views, canonical: CanonicalHead) -> tuple[Float[Tensor, "3"], Float[Tensor, "3"]]:
+    """Corners (canonical, m) of the box around the head that at least half of the reference frames' views have in the picture."""
+    lower, upper = canonical.vertices.amin(0) - REACH, canonical.vertices.amax(0) + REACH
+    lower[1] = canonical.vertices[:, 1].amin()
+    points, _ = kuhn_grid(BOX_CELLS, lower, upper)
+    seen = (
+        torch.stack([_pixels(view, world)[2].float() for view, world, _ in _reference_views(views, canonical, points)]).mean(0)
+        >= 0.5
+    )
+    if not bool(seen.any()):
+        raise CaptureError("views", "no camera sees the space around the fitted head", "check the calibration and the fit")
+    margin = (upper - lower) / BOX_CELLS
+    return torch.maximum(lower, points[seen].amin(0) - margin), torch.minimum(upper, points[seen].amax(0) + margin)
+
+
+def _reference_views(
+    views: Views, canonical: CanonicalHead, points: Float[Tensor, "P 3"], weight: Float[Tensor, "P"] | float = 1.0
+) -> Iterator[tuple[View, Float[Tensor, "P 3"], int]]:
+    """The training views of the reference frames, the canonical points in the world (m) at their time, and the frame."""
+    rotations, translations = skull_track(views.parameters)
+    training = views.training_indices()
+    for frame in reference_frames(views, canonical):
+        world = canonical.place(points, weight, rotations[frame], translations[frame])
+        for index in training[views.frame[training] == frame]:
+            yield views.at(int(index)), world, frame
+
+
 def carve(
     views: Views, canonical: CanonicalHead, points: Float[Tensor, "P 3"], weight: Float[Tensor, "P"]
 ) -> tuple[Bool[Tensor, "P"], Float[Tensor, "P"]]:
     """Which canonical points the views of the reference frames leave standing, and the share of hair where they project."""
     rotations, translations = skull_track(views.parameters)
+    surfaces: dict[int, Tensor] = {}
     inside, free, hair, count = (torch.zeros(len(points)) for _ in range(4))
-    training = views.training_indices()
-    frames = reference_frames(views, canonical)
-    for frame in frames:
-        chosen = training[views.frame[training] == frame]
-        world = canonical.place(points, weight, rotations[frame], translations[frame])
-        mattes = torch.where(views.visible[chosen], views.mattes[chosen].float() / 255, torch.nan)
-        share = carve_views(world, mattes, views.K[chosen], views.world_to_camera[chosen])
-        inside += torch.nan_to_num(share)
-        surface = canonical.posed(views.parameters.expression[frame].float(), rotations[frame], translations[frame])
-        for index in chosen:
-            seen, past, hairy = _look(views.at(int(index)), world, surface, canonical)
-            free, hair, count = free + past, hair + hairy, count + seen
-    if not bool((count > 0).any()):
-        raise CaptureError("views", "no camera sees the space around the fitted head", "check the calibration and the fit")
+    for view, world, frame in _reference_views(views, canonical, points, weight):
+        if frame not in surfaces:
+            surfaces[frame] = canonical.posed(views.parameters.expression[frame].float(), rotations[frame], translations[frame])
+        pixels, place, seen = _pixels(view, world)
+        matte, hairy = (torch.nan_to_num(sample_matte(plane, pixels)) for plane in (view.matte, view.hair))
+        inside, count = inside + (seen & (matte > 0.5)), count + seen
+        free, hair = free + (seen & _past(view, world, place, surfaces[frame], canonical)), hair + hairy * seen
     count = count.clamp_min(1)
-    return (inside / len(frames) >= INSIDE_SHARE) & (free / count < FREE_SHARE), hair / count
+    return (inside / count >= INSIDE_SHARE) & (free / count < FREE_SHARE), hair / count
 
 
-def _look(
-    view: View, world: Float[Tensor, "P 3"], surface: Float[Tensor, "V 3"], canonical: CanonicalHead
-) -> tuple[Float[Tensor, "P"], Float[Tensor, "P"], Float[Tensor, "P"]]:
-    """For one view: whether a point is in the picture, whether the view sees past it to the head, how much hair it shows there."""
+def _pixels(view: View, world: Float[Tensor, "P 3"]) -> tuple[Float[Tensor, "P 2"], tuple[Tensor, Tensor], Bool[Tensor, "P"]]:
+    """Pixel positions of world points, their rows and columns (clamped to the image), and which lie in the visible picture."""
     height, width = view.matte.shape
-    depth = rasterize(surface, canonical.faces[canonical.outer()], view.world_to_camera, view.K, width, height).depth
     local = world @ view.world_to_camera[:3, :3].T + view.world_to_camera[:3, 3]
     pixels = (local @ view.K.T)[:, :2] / local[:, 2:]
     column, row = pixels.floor().long().unbind(1)
     seen = (column >= 0) & (column < width) & (row >= 0) & (row < height) & (local[:, 2] > 0)
-    column, row = column.clamp(0, width - 1), row.clamp(0, height - 1)
-    seen &= view.visible[row, column]
+    place = (row.clamp(0, height - 1), column.clamp(0, width - 1))
+    return pixels, place, seen & view.visible[place]
+
+
+def _past(
+    view: View, world: Float[Tensor, "P 3"], place: tuple[Tensor, Tensor], surface: Float[Tensor, "V 3"], canonical: CanonicalHead
+) -> Bool[Tensor, "P"]:
+    """Which points the view sees past, to the head's face or body behind them."""
+    height, width = view.matte.shape
+    depth = rasterize(surface, canonical.faces[canonical.outer()], view.world_to_camera, view.K, width, height).depth
     bare = (view.labels == LABELS["face"]) | (view.labels == LABELS["body"])
-    past = seen & bare[row, column] & (depth[row, column] > local[:, 2] + CLEARANCE)
-    hair = torch.nan_to_num(sample_matte(view.hair, pixels))
-    return seen.float(), past.float(), hair * seen
+    own = world @ view.world_to_camera[2, :3] + view.world_to_camera[2, 3]
+    return bare[place] & (depth[place] > own + CLEARANCE)
 
 
 def lattice_distance(occupied: Bool[Tensor, "P"], shape: Sequence[int], cell: float) -> Float[Tensor, "P"]:
