@@ -2,7 +2,8 @@
 
 How `headcast/heads/open_landmarks.json` was made: the rest head is rendered from 21 directions (±40° azimuth, ±12° elevation), the
 detector runs on each picture, `headcast.imaging.landmarks.triangulate` gives world points, `symmetric` removes the difference of
-the two sides, `embed` drops them onto the skin. The embedding so takes up the detector's own idea of where a point is.
+the two sides, `embed` drops them onto the skin (points of the lower lip onto faces that `jawOpen` moves, those of the upper lip
+onto others). The embedding so takes up the detector's own idea of where a point is.
 """
 
 from __future__ import annotations

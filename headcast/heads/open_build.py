@@ -34,7 +34,7 @@ SKULL_ATTENTION = 0.6
 EAR_MOVES = 1.3e-3  # m: what the "wing" target moves by more is an ear
 RACES, SEXES, AGES = ("african", "asian", "caucasian"), ("female", "male"), ("young", "old")
 LEVELS = ("min", "average", "max")
-RECIPE = f"open 4 {SEED} {SAMPLES} {COMPONENTS} {DETAIL_STD} {SIDE_STD} {ASYMMETRY_STD} {SMOOTH_STD} {SMOOTH_LENGTH}"
+RECIPE = f"open 6 {SEED} {SAMPLES} {COMPONENTS} {DETAIL_STD} {SIDE_STD} {ASYMMETRY_STD} {SMOOTH_STD} {SMOOTH_LENGTH}"
 
 
 @dataclass(frozen=True)
