@@ -16,7 +16,9 @@ from headcast.errors import HeadcastError
 def carve(
     points: Float[np.ndarray, "P 3"], mattes: Mapping[str, np.ndarray], cameras: Mapping[str, Camera], threshold: float = 0.5
 ) -> Float[np.ndarray, "P"]:
-    """The share of the views that see a world point (m) whose matte covers its projection by more than ``threshold``; NaN if none sees it.
+    """The share of the views that see a world point (m) whose matte covers its projection.
+
+    Covered means a matte above ``threshold``; a point that no view sees gets NaN.
 
     ``mattes`` maps serials to "H W" arrays, float in [0, 1] or uint8; each has the size of its camera. Points in front of a camera
     and inside its image count as seen.
@@ -57,6 +59,6 @@ def sample_matte(matte: Tensor, pixels: Float[Tensor, "P 2"]) -> Float[Tensor, "
     x, y = pixels.unbind(1)
     inside = (x >= 0) & (x <= width) & (y >= 0) & (y <= height)
     grid = torch.stack([torch.where(inside, 2 * x / width - 1, 0), torch.where(inside, 2 * y / height - 1, 0)], dim=1)
-    options = {"mode": "bilinear", "padding_mode": "border", "align_corners": False}
-    sampled = torch.nn.functional.grid_sample(values[None, None], grid[None, None], **options)[0, 0, 0]
+    picture, grid = values[None, None], grid[None, None]
+    sampled = torch.nn.functional.grid_sample(picture, grid, padding_mode="border", align_corners=False)[0, 0, 0]
     return torch.where(inside, sampled, torch.nan)

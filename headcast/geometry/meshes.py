@@ -1,4 +1,4 @@
-"""Triangle meshes as tensors: normals, Laplacians, sampling, subdivision; positions in metres, faces counter-clockwise from outside."""
+"""Triangle meshes as tensors: normals, Laplacians, sampling, subdivision; metres, faces counter-clockwise from outside."""
 
 from __future__ import annotations
 

@@ -27,6 +27,6 @@ def nearest(
 
 
 def mean_neighbour_distance(points: Float[Tensor, "N 3"], count: int = 3) -> Float[Tensor, "N"]:
-    """The mean distance (m) from each point to its ``count`` nearest others: the usual initial scale of a Gaussian (Kerbl et al. 2023)."""
+    """Mean distance (m) from each point to its ``count`` nearest others: a Gaussian's usual initial scale (Kerbl et al. 2023)."""
     distance, _ = nearest(points, points, min(count + 1, len(points)))
     return distance[:, 1:].mean(1) if len(points) > 1 else torch.full((len(points),), torch.nan).to(points)

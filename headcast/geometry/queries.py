@@ -22,17 +22,17 @@ class Closest(NamedTuple):
 
 
 @wp.kernel(enable_backward=False)
-def _closest(mesh: wp.uint64, points: wp.array(dtype=wp.vec3), face: wp.array(dtype=int), weight: wp.array(dtype=wp.vec3)):  # type: ignore[valid-type]
+def _closest(mesh: wp.uint64, points: wp.array(dtype=wp.vec3), face: wp.array(dtype=int), weight: wp.array(dtype=wp.vec3)) -> None:
     i = wp.tid()
     query = wp.mesh_query_point_no_sign(mesh, points[i], 1.0e20)
-    face[i] = query.face
-    weight[i] = wp.vec3(query.u, query.v, 1.0 - query.u - query.v)
+    face[i] = query.face  # type: ignore[attr-defined]
+    weight[i] = wp.vec3(query.u, query.v, 1.0 - query.u - query.v)  # type: ignore[attr-defined]
 
 
 @wp.kernel(enable_backward=False)
-def _inside(mesh: wp.uint64, points: wp.array(dtype=wp.vec3), threshold: float, sign: wp.array(dtype=float)):  # type: ignore[valid-type]
+def _inside(mesh: wp.uint64, points: wp.array(dtype=wp.vec3), threshold: float, sign: wp.array(dtype=float)) -> None:
     i = wp.tid()
-    sign[i] = wp.mesh_query_point_sign_winding_number(mesh, points[i], 1.0e20, 2.0, threshold).sign
+    sign[i] = wp.mesh_query_point_sign_winding_number(mesh, points[i], 1.0e20, 2.0, threshold).sign  # type: ignore[attr-defined]
 
 
 def at_barycentric(
@@ -78,7 +78,8 @@ def signed_distance(
 ) -> Float[Tensor, "P"]:
     """Distance to the mesh (m), negative inside; differentiable like ``closest_point``.
 
-    Inside means a generalised winding number above ``threshold`` (Barill et al., SIGGRAPH 2018), which also works for meshes with holes.
+    Inside means a generalised winding number above ``threshold`` (Barill et al., SIGGRAPH 2018),
+    which also works for meshes with holes.
     """
     distance = closest_point(points, vertices, faces).distance
     mesh = mesh_of(vertices, faces, winding=True)

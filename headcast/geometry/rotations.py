@@ -1,4 +1,4 @@
-"""Rotations: axis-angle (rad), matrices, unit quaternions (w first), differentiable and safe at the identity; roma does the work."""
+"""Rotations: axis-angle (rad), matrices, unit quaternions (w first), differentiable and safe at the identity, mostly by roma."""
 
 from __future__ import annotations
 

@@ -46,12 +46,9 @@ def kuhn_grid(
     axes = [torch.linspace(low[i], high[i], cells[i] + 1) for i in range(3)]
     points = torch.stack(torch.meshgrid(*axes, indexing="ij"), dim=-1).reshape(-1, 3)
     strides = ((cells[1] + 1) * (cells[2] + 1), cells[2] + 1, 1)
-    corner = sum(
-        index * stride for index, stride in zip(torch.meshgrid(*map(torch.arange, cells), indexing="ij"), strides, strict=True)
-    )
-    return points, torch.stack([_path(corner.reshape(-1), strides, order) for order in permutations(range(3))], dim=1).reshape(
-        -1, 4
-    )
+    i, j, k = torch.meshgrid(*map(torch.arange, cells), indexing="ij")
+    corner = (i * strides[0] + j * strides[1] + k * strides[2]).reshape(-1)
+    return points, torch.stack([_path(corner, strides, order) for order in permutations(range(3))], dim=1).reshape(-1, 4)
 
 
 def _path(corner: Int[Tensor, "n"], strides: Sequence[int], order: Sequence[int]) -> Int[Tensor, "n 4"]:
@@ -90,11 +87,11 @@ TRIANGLES, COUNTS = _triangle_table()
 def marching_tetrahedra(
     points: Float[Tensor, "P 3"], sdf: Float[Tensor, "P"], tets: Int[Tensor, "Q 4"], features: Float[Tensor, "P D"] | None = None
 ) -> Surface:
-    """The surface where the signed distance (negative inside) is zero; tetrahedra must have positive volume, as ``kuhn_grid`` makes them.
+    """The surface where the signed distance (negative inside) is zero.
 
-    Vertices lie on grid edges by linear interpolation, differentiable in ``points`` and ``sdf``; ``features`` are carried with the
-    same weights. Faces turn counter-clockwise seen from outside. A distance of exactly zero counts as outside.
-    Raises ``HeadcastError`` if a distance is not finite.
+    Tetrahedra must have positive volume, as ``kuhn_grid`` makes them. Vertices lie on grid edges by linear interpolation,
+    differentiable in ``points`` and ``sdf``; ``features`` are carried with the same weights. Faces turn counter-clockwise
+    seen from outside. A distance of exactly zero counts as outside. Raises ``HeadcastError`` if a distance is not finite.
     """
     if not torch.isfinite(sdf.detach()).all():
         raise HeadcastError("marching tetrahedra", "a signed distance is not finite")

@@ -7,6 +7,7 @@ import sys
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import lru_cache
+from itertools import pairwise
 from typing import Any
 
 import torch
@@ -15,7 +16,7 @@ from torch import Tensor
 
 
 def _start() -> None:
-    """Initialise warp; its native notice that there is no CUDA driver is kept off stderr, where users expect one-line errors only."""
+    """Initialise warp; its native notice of a missing CUDA driver is kept off stderr, where users expect one-line errors."""
     wp.config.log_level = wp.LOG_ERROR
     if torch.cuda.is_available():
         wp.init()
@@ -57,13 +58,13 @@ def _pool(workers: int) -> ThreadPoolExecutor:
 def spread(kernel: Any, bounds: Sequence[int], inputs: Sequence[Any], device: torch.device) -> None:
     """Run ``kernel`` for the indices from ``bounds[0]`` up to ``bounds[-1]``; its first argument is the index of its first thread.
 
-    Warp runs a launch on one core of a CPU, but without the interpreter's lock: there, each interval of ``bounds`` is a job for one of
-    as many threads as torch uses. Threads of different intervals must not write to the same place.
+    Warp runs a launch on one core of a CPU, but without the interpreter's lock: there, each interval of ``bounds`` is a job
+    for one of as many threads as torch uses. Threads of different intervals must not write to the same place.
     """
     if device.type == "cuda" or torch.get_num_threads() == 1:
         launch(kernel, bounds[-1] - bounds[0], [bounds[0], *inputs], device)
         return
-    intervals = [(first, end - first) for first, end in zip(bounds[:-1], bounds[1:], strict=True) if end > first]
+    intervals = [(first, end - first) for first, end in pairwise(bounds) if end > first]
     wp.load_module(kernel.module, device="cpu")
     pool = _pool(torch.get_num_threads())
     for future in [pool.submit(launch, kernel, count, [first, *inputs], device) for first, count in intervals]:

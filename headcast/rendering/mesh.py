@@ -21,7 +21,7 @@ PROBE = 0.02  # px to either side of an edge, where it is asked whether the mesh
 
 
 class Fragments(NamedTuple):
-    """What each pixel's centre sees: a face (-1 none), barycentric coordinates (0 where none) and camera depth (m; 0 where none)."""
+    """What each pixel's centre sees: a face (-1 if none), barycentric coordinates and camera depth (m); zeros if none."""
 
     face_id: Int[Tensor, "H W"]
     barycentric: Float[Tensor, "H W 3"]
@@ -37,10 +37,11 @@ def rasterize(
     height: int,
     backend: str = "warp",
 ) -> Fragments:
-    """The nearest face behind each pixel centre (+0.5), both sides visible; barycentrics and depth are differentiable in ``vertices``.
+    """The nearest face behind each pixel centre (+0.5), both sides visible.
 
-    Barycentrics come from the intersection of the pixel's ray with the plane of its face, so they are perspective-correct.
-    Raises ``ConfigError`` for an unknown backend, ``HeadcastError`` for coordinates that are not finite.
+    Barycentrics and depth are differentiable in ``vertices``: they come from the intersection of the pixel's ray with the
+    plane of its face, so they are perspective-correct. Raises ``ConfigError`` for an unknown backend, ``HeadcastError`` for
+    coordinates that are not finite.
     """
     if backend not in BACKENDS:
         raise ConfigError("mesh backend", f"{backend!r} is unknown", f"choose one of {', '.join(BACKENDS)}")
@@ -66,8 +67,8 @@ def to_camera(points: Float[Tensor, "V 3"], world_to_camera: Float[Tensor, "4 4"
 
 def pixel_rays(K: Float[Tensor, "3 3"], width: int, height: int) -> Float[Tensor, "HW 3"]:
     """The direction through each pixel centre, row by row, with z = 1, in the camera's frame."""
-    options = {"dtype": K.dtype, "device": K.device}
-    y, x = torch.meshgrid(torch.arange(height, **options) + 0.5, torch.arange(width, **options) + 0.5, indexing="ij")
+    x, y = (torch.arange(size, dtype=K.dtype, device=K.device) + 0.5 for size in (width, height))
+    y, x = torch.meshgrid(y, x, indexing="ij")
     pixels = torch.stack([x, y, torch.ones_like(x)], dim=-1).reshape(-1, 3)
     return pixels @ torch.linalg.inv(K).T
 
@@ -85,7 +86,7 @@ def _intersect(corners: Float[Tensor, "n 3 3"], rays: Float[Tensor, "n 3"]) -> t
 
 
 def interpolate(attributes: Float[Tensor, "V D"], faces: Int[Tensor, "T 3"], fragments: Fragments) -> Float[Tensor, "H W D"]:
-    """Vertex attributes at each pixel, differentiable in the attributes and (through the barycentrics) the vertices; 0 where no face is."""
+    """Vertex attributes at each pixel, differentiable in the attributes and, by the barycentrics, the vertices; else 0."""
     hit = torch.nonzero(fragments.face_id.reshape(-1) >= 0)[:, 0]
     face = fragments.face_id.reshape(-1)[hit]
     barycentric = fragments.barycentric.reshape(-1, 3)[hit]
@@ -106,9 +107,9 @@ def soft_silhouette(
 ) -> Float[Tensor, "H W"]:
     """Coverage in [0, 1], differentiable in the vertices: the normal distribution, σ in px, of the signed distance to the outline.
 
-    Like DIB-R (Chen et al., NeurIPS 2019) a pixel learns from the nearest projected edge, but only from edges of the visible outline, and
-    pixels inside it learn as well, so that a mesh that is too large shrinks as readily as one that is too small grows. Gradients reach
-    3 σ to either side. Pass ``fragments`` if the view is rasterized already.
+    Like DIB-R (Chen et al., NeurIPS 2019) a pixel learns from the nearest projected edge, but only from edges of the visible
+    outline, and pixels inside it learn as well, so that a mesh that is too large shrinks as readily as one that is too small
+    grows. Gradients reach 3 σ to either side. Pass ``fragments`` if the view is rasterized already.
     """
     fragments = fragments or rasterize(vertices, faces, world_to_camera, K, width, height)
     covered = fragments.face_id >= 0

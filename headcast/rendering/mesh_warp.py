@@ -13,11 +13,11 @@ FAR = 1.0e6
 
 
 @wp.kernel(enable_backward=False)
-def _cast(mesh: wp.uint64, rays: wp.array(dtype=wp.vec3), face: wp.array(dtype=int)):  # type: ignore[valid-type]
+def _cast(mesh: wp.uint64, rays: wp.array(dtype=wp.vec3), face: wp.array(dtype=int)) -> None:
     i = wp.tid()
     query = wp.mesh_query_ray(mesh, wp.vec3(0.0, 0.0, 0.0), wp.normalize(rays[i]), FAR)
-    if query.result:
-        face[i] = query.face
+    if query.result:  # type: ignore[attr-defined]
+        face[i] = query.face  # type: ignore[attr-defined]
 
 
 def first_hit(vertices: Float[Tensor, "V 3"], faces: Int[Tensor, "T 3"], rays: Float[Tensor, "n 3"]) -> Int[Tensor, "n"]:

@@ -19,7 +19,7 @@ FIELD_MARGIN = 0.15  # how far beyond the image border, in image sizes, the proj
 
 
 class Projection(NamedTuple):
-    """Ellipses on the screen: centres (px), inverse covariances (xx, xy, yy; px⁻²), camera depths (m), half boxes (px; -1 if culled)."""
+    """Ellipses on the screen: centres (px), inverse covariances (xx, xy, yy; px⁻²), depths (m), half boxes (px; -1 if culled)."""
 
     xy: Float[Tensor, "N 2"]
     conic: Float[Tensor, "N 3"]

@@ -1,5 +1,8 @@
 """Warp kernels for ``projection.project`` with its adjoint written by hand, and for tile lists on a CPU."""
 
+# Kernels are written in warp's language, which only looks like Python: its literals need a type, its types no checker knows.
+# mypy: ignore-errors
+
 from __future__ import annotations
 
 import warp as wp
@@ -22,14 +25,14 @@ class View:
 class World:
     """Gaussians as the user gives them."""
 
-    means: wp.array(dtype=wp.vec3)  # type: ignore[valid-type]
-    quats: wp.array(dtype=wp.vec4)  # type: ignore[valid-type]
-    scales: wp.array(dtype=wp.vec3)  # type: ignore[valid-type]
-    opacities: wp.array(dtype=float)  # type: ignore[valid-type]
+    means: wp.array(dtype=wp.vec3)
+    quats: wp.array(dtype=wp.vec4)
+    scales: wp.array(dtype=wp.vec3)
+    opacities: wp.array(dtype=float)
 
 
 @wp.func
-def view_of(pose: wp.array2d(dtype=float), K: wp.array2d(dtype=float), width: int, height: int) -> View:  # type: ignore[valid-type]
+def view_of(pose: wp.array2d(dtype=float), K: wp.array2d(dtype=float), width: int, height: int) -> View:
     """Read a camera from its matrices, which stay on the device."""
     view = View()
     view.rotation = wp.mat33(
@@ -95,15 +98,15 @@ def bounded(slope: float, focal: float, center: float, size: float) -> float:
 @wp.kernel(enable_backward=False)
 def project_all(
     first: int,
-    pose: wp.array2d(dtype=float),  # type: ignore[valid-type]
-    K: wp.array2d(dtype=float),  # type: ignore[valid-type]
+    pose: wp.array2d(dtype=float),
+    K: wp.array2d(dtype=float),
     width: int,
     height: int,
     world: World,
-    center: wp.array(dtype=wp.vec2),  # type: ignore[valid-type]
-    conic: wp.array(dtype=wp.vec3),  # type: ignore[valid-type]
-    depth: wp.array(dtype=float),  # type: ignore[valid-type]
-    radius: wp.array(dtype=wp.vec2),  # type: ignore[valid-type]
+    center: wp.array(dtype=wp.vec2),
+    conic: wp.array(dtype=wp.vec3),
+    depth: wp.array(dtype=float),
+    radius: wp.array(dtype=wp.vec2),
 ):
     """``projection.project`` for Gaussian ``first`` + thread; expects zeros, and a radius of -1, which culled ones keep."""
     i = first + wp.tid()
@@ -138,15 +141,15 @@ def project_all(
 @wp.kernel(enable_backward=False)
 def unproject_all(
     first: int,
-    pose: wp.array2d(dtype=float),  # type: ignore[valid-type]
-    K: wp.array2d(dtype=float),  # type: ignore[valid-type]
+    pose: wp.array2d(dtype=float),
+    K: wp.array2d(dtype=float),
     width: int,
     height: int,
     world: World,
-    radius: wp.array(dtype=wp.vec2),  # type: ignore[valid-type]
-    grad_center: wp.array(dtype=wp.vec2),  # type: ignore[valid-type]
-    grad_conic: wp.array(dtype=wp.vec3),  # type: ignore[valid-type]
-    grad_depth: wp.array(dtype=float),  # type: ignore[valid-type]
+    radius: wp.array(dtype=wp.vec2),
+    grad_center: wp.array(dtype=wp.vec2),
+    grad_conic: wp.array(dtype=wp.vec3),
+    grad_depth: wp.array(dtype=float),
     grad: World,
 ):
     """The adjoint of ``project_all``; expects zeros in ``grad``, which culled Gaussians keep."""
@@ -207,13 +210,13 @@ def tile_box(center: wp.vec2, radius: wp.vec2, tile: int, columns: int, rows: in
 
 @wp.kernel(enable_backward=False)
 def count_tiles(
-    center: wp.array(dtype=wp.vec2),  # type: ignore[valid-type]
-    radius: wp.array(dtype=wp.vec2),  # type: ignore[valid-type]
+    center: wp.array(dtype=wp.vec2),
+    radius: wp.array(dtype=wp.vec2),
     tile: int,
     columns: int,
     rows: int,
-    start: wp.array(dtype=int),  # type: ignore[valid-type]
-    offset: wp.array(dtype=int),  # type: ignore[valid-type]
+    start: wp.array(dtype=int),
+    offset: wp.array(dtype=int),
 ):
     """In one thread: the running number of entries, Gaussian by Gaussian and tile by tile; expects zeros."""
     for g in range(center.shape[0]):
@@ -229,18 +232,18 @@ def count_tiles(
 
 @wp.kernel(enable_backward=False)
 def list_tiles(
-    center: wp.array(dtype=wp.vec2),  # type: ignore[valid-type]
-    radius: wp.array(dtype=wp.vec2),  # type: ignore[valid-type]
+    center: wp.array(dtype=wp.vec2),
+    radius: wp.array(dtype=wp.vec2),
     tile: int,
     columns: int,
     rows: int,
-    order: wp.array(dtype=wp.int64),  # type: ignore[valid-type]
-    start: wp.array(dtype=int),  # type: ignore[valid-type]
-    cursor: wp.array(dtype=int),  # type: ignore[valid-type]
-    ids: wp.array(dtype=int),  # type: ignore[valid-type]
-    slot: wp.array(dtype=int),  # type: ignore[valid-type]
+    order: wp.array(dtype=wp.int64),
+    start: wp.array(dtype=int),
+    cursor: wp.array(dtype=int),
+    ids: wp.array(dtype=int),
+    slot: wp.array(dtype=int),
 ):
-    """In one thread: a counting sort that keeps the given near-to-far order within each tile; ``cursor`` starts as the tile offsets."""
+    """In one thread: a counting sort that keeps the given order within each tile; ``cursor`` starts as the tile offsets."""
     for i in range(order.shape[0]):
         g = int(order[i])
         box = tile_box(center[g], radius[g], tile, columns, rows)

@@ -1,4 +1,4 @@
-"""Splatting of 3-D Gaussians (Kerbl et al., SIGGRAPH 2023; EWA projection, Zwicker et al., VIS 2001): one call, several rasterizers.
+"""Splatting of 3-D Gaussians (Kerbl et al., SIGGRAPH 2023; EWA, Zwicker et al., VIS 2001): one call, several rasterizers.
 
 Semantics, the same in every backend: pixel centres at +0.5, a dilation of 0.3 px² on the screen covariance, Gaussians nearer than
 0.01 m culled, opacities below 1/255 dropped and capped at 0.99, a pixel finished before its transmittance would fall below 1e-4.
@@ -66,7 +66,7 @@ class Info:
 
 @dataclass(frozen=True)
 class Splatted:
-    """A rendered view: features over the background, coverage in [0, 1], expected depth (m; 0 where alpha is 0, so mask with alpha)."""
+    """A rendered view: features over the background, coverage, expected depth (m; 0 where alpha is 0: mask with alpha)."""
 
     image: Float[Tensor, "H W D"]
     alpha: Float[Tensor, "H W"]
@@ -89,8 +89,8 @@ def render(
 ) -> Splatted:
     """Splat Gaussians into one view; differentiable in the five tensors, the background and (``warp``, ``reference``) pose and K.
 
-    ``background`` is a colour "D" or an image "H W D"; none means zeros. Raises ``ConfigError`` for an unknown or missing backend and
-    ``HeadcastError`` for shapes that disagree or values that are not finite.
+    ``background`` is a colour "D" or a picture "H W D", by default zero. Raises ``ConfigError`` for an unknown backend,
+    ``AssetMissing`` for one that is not installed, and ``HeadcastError`` for shapes that disagree or values that are not finite.
     """
     camera = world_to_camera.to(means), K.to(means)
     check(means, quats, scales, opacities, features, *camera)

@@ -1,7 +1,7 @@
-"""Splatting by diff-gaussian-rasterization (Kerbl et al., SIGGRAPH 2023), only where the user installed it: its licence is research-only.
+"""Splatting by diff-gaussian-rasterization (Kerbl et al., SIGGRAPH 2023), where the user installed it (research licence).
 
-Its channel count is fixed when it is compiled (3, or 32 in some forks); it is asked for, and features, alpha and depth are rendered in
-chunks of it. It culls Gaussians nearer than 0.2 m and gives no gradients to the camera.
+Its channel count is fixed when it is compiled (3, or 32 in some forks); it is found by trying, and features, alpha
+and depth are rendered in chunks of it. It culls Gaussians nearer than 0.2 m and gives no gradients to the camera.
 """
 
 from __future__ import annotations

@@ -1,9 +1,13 @@
 """Warp kernels that blend Gaussians on the screen, with the adjoint written by hand: a thread per tile, made for CPUs.
 
-A tile is blended Gaussian by Gaussian, a row of ``LANES`` pixels at once: these inner loops are native snippets without branches, which
-the compiler turns into vector instructions. Pictures are stored tile by tile ("tiles rows channels lanes"). Gradients are written per tile entry and summed
-per Gaussian in a fixed order, so the result does not depend on the number of threads.
+A tile is blended Gaussian by Gaussian, a row of ``LANES`` pixels at once: these inner loops are native snippets in Clang's
+vector types, which compile to vector instructions. Pictures are stored tile by tile ("tiles rows channels lanes"). Gradients
+are written per tile entry and summed per Gaussian in a fixed order, so the result does not depend on the number of threads.
 """
+
+# Kernels are written in warp's language, which only looks like Python: its literals need a type, its types no checker knows.
+# mypy: ignore-errors
+# ruff: noqa: UP018
 
 from __future__ import annotations
 
@@ -21,19 +25,19 @@ SLACK = 1.0e-3  # px by which rows are widened against rounding; the test on alp
 class Splats:
     """Gaussians on the screen: centre, inverse covariance, opacity and channels; or the gradients of these."""
 
-    xy: wp.array(dtype=wp.vec2)  # type: ignore[valid-type]
-    conic: wp.array(dtype=wp.vec3)  # type: ignore[valid-type]
-    opacity: wp.array(dtype=float)  # type: ignore[valid-type]
-    color: wp.array2d(dtype=float)  # type: ignore[valid-type]
+    xy: wp.array(dtype=wp.vec2)
+    conic: wp.array(dtype=wp.vec3)
+    opacity: wp.array(dtype=float)
+    color: wp.array2d(dtype=float)
 
 
 @wp.struct
 class Lists:
     """Per tile, the Gaussians from near to far, and the gradient slot of each entry."""
 
-    offset: wp.array(dtype=int)  # type: ignore[valid-type]
-    ids: wp.array(dtype=int)  # type: ignore[valid-type]
-    slot: wp.array(dtype=int)  # type: ignore[valid-type]
+    offset: wp.array(dtype=int)
+    ids: wp.array(dtype=int)
+    slot: wp.array(dtype=int)
 
 
 @wp.struct
@@ -44,10 +48,10 @@ class Pixels:
     ``through`` is walked back from the final transmittance, and ``behind`` carries R, beginning with the transmittance's share.
     """
 
-    color: wp.array(dtype=float)  # type: ignore[valid-type]
-    through: wp.array(dtype=float)  # type: ignore[valid-type]
-    behind: wp.array(dtype=float)  # type: ignore[valid-type]
-    last: wp.array(dtype=int)  # type: ignore[valid-type]
+    color: wp.array(dtype=float)
+    through: wp.array(dtype=float)
+    behind: wp.array(dtype=float)
+    last: wp.array(dtype=int)
 
 
 @wp.func
@@ -101,10 +105,10 @@ ALPHA = """
 """
 )
 def blend_rows(
-    splats: Splats, g: int, xy: wp.vec2, conic: wp.vec3, opacity: float, k: int, first: int, end: int, tile: int, left: int, top: int,
-    out: Pixels,
+    splats: Splats, g: int, xy: wp.vec2, conic: wp.vec3, opacity: float, k: int, first: int, end: int, tile: int, left: int,
+    top: int, out: Pixels,
 ):  # fmt: skip
-    """Lay Gaussian ``g``, entry ``k`` of its tile, over rows ``first`` up to ``end`` of the tile at column ``left`` and row ``top``."""
+    """Lay Gaussian ``g``, entry ``k`` of its tile, over rows ``first`` up to ``end`` of the tile at ``left`` and ``top``."""
     ...
 
 
@@ -115,7 +119,7 @@ def blend_rows(
     return open;
 """
 )
-def count_open(through: wp.array(dtype=float), tile: int) -> int:  # type: ignore[valid-type]
+def count_open(through: wp.array(dtype=float), tile: int) -> int:
     """How many pixels of a tile still let light through."""
     ...
 
@@ -128,9 +132,8 @@ def blend_tile(first: int, columns: int, splats: Splats, lists: Lists, out: Pixe
     top = (t / columns) * LANES
     begin = lists.offset[t]
     for k in range(begin, lists.offset[t + 1]):
-        if (k - begin) % 32 == 31:
-            if count_open(out.through, t) == 0:
-                break
+        if (k - begin) % 32 == 31 and count_open(out.through, t) == 0:
+            break
         g = lists.ids[k]
         xy = splats.xy[g]
         conic = splats.conic[g]
@@ -186,10 +189,10 @@ def blend_tile(first: int, columns: int, splats: Splats, lists: Lists, out: Pixe
 """
 )
 def unblend_rows(
-    splats: Splats, g: int, xy: wp.vec2, conic: wp.vec3, opacity: float, k: int, slot: int, first: int, end: int, tile: int, left: int,
-    top: int, state: Pixels, out: Splats,
+    splats: Splats, g: int, xy: wp.vec2, conic: wp.vec3, opacity: float, k: int, slot: int, first: int, end: int, tile: int,
+    left: int, top: int, state: Pixels, out: Splats,
 ):  # fmt: skip
-    """The adjoint of ``blend_rows``: with R = Σ behind w (c·g), dL/dα = T (c·g) − R / (1 − α); gradients go to ``slot`` of ``out``."""
+    """The adjoint of ``blend_rows``: with R = Σ behind w (c·g), dL/dα = T (c·g) − R / (1 − α); writes ``slot`` of ``out``."""
     ...
 
 
@@ -229,7 +232,7 @@ def unblend_tile(first: int, columns: int, splats: Splats, lists: Lists, state: 
 
 
 @wp.kernel(enable_backward=False)
-def gather(first: int, start: wp.array(dtype=int), channels: int, entries: Splats, out: Splats):  # type: ignore[valid-type]
+def gather(first: int, start: wp.array(dtype=int), channels: int, entries: Splats, out: Splats):
     """Sum the gradients of each Gaussian's tile entries in their fixed order."""
     g = first + wp.tid()
     xy = wp.vec2()

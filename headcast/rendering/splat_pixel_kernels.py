@@ -1,12 +1,15 @@
 """The blending kernels for CUDA: a thread per pixel, a block of threads per tile, gradients added up atomically per tile entry."""
 
+# Kernels are written in warp's language, which only looks like Python: its literals need a type, its types no checker knows.
+# mypy: ignore-errors
+# ruff: noqa: UP018, RUF046
+
 from __future__ import annotations
 
 import warp as wp
 
 from headcast.rendering.projection import MAX_ALPHA, MIN_ALPHA, MIN_TRANSMITTANCE
 from headcast.rendering.splat_kernels import LANES, Lists, Pixels, Splats
-
 
 AREA = LANES * LANES
 

@@ -38,9 +38,9 @@ def _weights(
     projection: Projection, opacities: Tensor, width: int, height: int
 ) -> tuple[Float[Tensor, "HW N"], Float[Tensor, "HW"]]:
     """What each Gaussian, near to far, contributes to each pixel, and how opaque the pixel becomes."""
-    options = {"dtype": opacities.dtype, "device": opacities.device}
-    rows, columns = torch.meshgrid(torch.arange(height, **options), torch.arange(width, **options), indexing="ij")
-    pixels = torch.stack([columns, rows], dim=-1).reshape(-1, 1, 2) + 0.5
+    rows, columns = (torch.arange(size, device=opacities.device).to(opacities) + 0.5 for size in (height, width))
+    rows, columns = torch.meshgrid(rows, columns, indexing="ij")
+    pixels = torch.stack([columns, rows], dim=-1).reshape(-1, 1, 2)
     dx, dy = (pixels - projection.xy).unbind(-1)
     xx, xy, yy = projection.conic.unbind(-1)
     alpha = (opacities * torch.exp(-0.5 * (xx * dx * dx + yy * dy * dy) - xy * dx * dy)).clamp_max(MAX_ALPHA)

@@ -1,6 +1,6 @@
 """Splatting by warp kernels: all cores of a CPU, or CUDA, from one source; float32.
 
-Tiles are independent of each other and every sum has a fixed order, so results on a CPU are equal to the last bit for any number of threads.
+Tiles are independent and every sum has a fixed order: on a CPU, results are equal to the last bit for any number of threads.
 """
 
 from __future__ import annotations
@@ -46,8 +46,8 @@ def splat(
     width: int,
     height: int,
 ) -> tuple[Float[Tensor, "H W D"], Float[Tensor, "H W"], Float[Tensor, "H W"], Info]:
-    """Accumulated features, alpha and alpha-weighted depth (m), differentiable in every tensor (slower if the camera needs gradients)."""
-    gaussians = [tensor.float() for tensor in (means, quats, scales, opacities)]
+    """Accumulated features, alpha and alpha-weighted depth (m), differentiable in every tensor (slower for the camera's)."""
+    gaussians = (means.float(), quats.float(), scales.float(), opacities.float())
     camera = (world_to_camera.float(), K.float(), width, height)
     if world_to_camera.requires_grad or K.requires_grad:
         projection = project(*gaussians, *camera)
@@ -113,7 +113,7 @@ def list_tiles(projection: Projection, tile: int, width: int, height: int) -> Ti
 
 
 def depth_order(depth: Float[Tensor, "N"]) -> Tensor:
-    """Indices from near to far, ties in the order of the input: positive floats sort like their bits, so one integer holds both keys."""
+    """Indices from near to far, ties in their order: positive floats sort like their bits, so one integer is the key."""
     keys = (depth.detach().contiguous().view(torch.int32).to(torch.int64) << 32) + torch.arange(len(depth))
     return torch.from_numpy(_sorted(keys)) & 0xFFFFFFFF
 

@@ -30,7 +30,7 @@ class Scene(NamedTuple):
 
 
 def cloud(count: int = 150, channels: int = 5, seed: int = 0, spread: float = 0.006) -> Scene:
-    """Gaussians of many sizes and opacities in a 10 cm blob 0.5 m away, through a turned camera whose principal point is off centre."""
+    """Gaussians of many sizes and opacities in a 10 cm blob 0.5 m away; the camera is turned, its principal point off centre."""
     generator = torch.Generator().manual_seed(seed)
 
     def normal(*shape: int) -> Tensor:

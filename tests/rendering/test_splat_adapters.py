@@ -1,4 +1,4 @@
-"""Adapters speak the documented interfaces of gsplat and diff-gaussian-rasterization: stand-ins check and honour what they are given."""
+"""Adapters speak the interfaces of gsplat and diff-gaussian-rasterization: stand-ins check and honour what they are given."""
 
 from __future__ import annotations
 
