@@ -19,7 +19,7 @@ __all__ = ["__version__", "load_avatar"]
 
 
 def load_avatar(path: str | Path, device: str = "cpu") -> Avatar:
-    """Read ``avatar.pth``, verify its digest and return it ready to render on ``device``; see ``headcast.formats.avatar_file.read_avatar``."""
+    """Read ``avatar.pth``, verify its digest and return it ready to render on ``device``."""
     from pathlib import Path
 
     from headcast.formats.avatar_file import read_avatar

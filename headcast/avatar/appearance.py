@@ -1,7 +1,7 @@
 """What changes on a Gaussian with the expression and the pose: a small network per point, and colour over the viewing direction.
 
-The expression code is the same for all points of a frame, so it enters as one bias of the first layer, computed once, never repeated
-per point (Gaussian Head Avatar, Xu et al., CVPR 2024, conditions each point on the code; this is the same function at a fraction of its cost).
+The expression code is the same for all points of a frame, so it enters as one bias of the first layer, computed once and never
+repeated per point (Gaussian Head Avatar, Xu et al., CVPR 2024, conditions each point on the code: the same function, far cheaper).
 """
 
 from __future__ import annotations
@@ -15,9 +15,9 @@ SH_C1 = 0.4886025119029199
 
 
 class ConditionedMLP(nn.Module):
-    """Residuals of every point from its latent (L) and one condition (C) of the frame; exactly zero at the start and for a zero condition.
+    """Residuals of every point from its latent (L) and one condition (C) of the frame; zero at the start and for a zero condition.
 
-    ``r = f(latent, condition) − f(latent, 0)``: the rest state belongs to the mean attributes, so that a residual can never replace them.
+    ``r = f(latent, condition) − f(latent, 0)``: the rest state belongs to the mean attributes, never to a residual.
     """
 
     def __init__(self, latent: int, condition: int, outputs: int, width: int = 32) -> None:
@@ -44,9 +44,12 @@ class ConditionedMLP(nn.Module):
 
 
 def view_color(
-    color: Float[Tensor, "N 3"], color_sh: Float[Tensor, "N 3 3"], means: Float[Tensor, "N 3"], camera_center: Float[Tensor, "3"] | None
+    color: Float[Tensor, "N 3"],
+    color_sh: Float[Tensor, "N 3 3"],
+    means: Float[Tensor, "N 3"],
+    camera_center: Float[Tensor, "3"] | None,
 ) -> Float[Tensor, "N 3"]:
-    """sRGB-encoded colour as seen from ``camera_center`` (world, m), spherical harmonics of degree 1; without it the mean over directions."""
+    """sRGB-encoded colour seen from ``camera_center`` (world, m): spherical harmonics of degree 1; without it their mean."""
     if camera_center is None:
         return color
     view = torch.nn.functional.normalize(means - camera_center, dim=-1)

@@ -37,7 +37,7 @@ Expression = Float[Tensor, "E"] | Mapping[str, float] | Sequence[float] | None
 
 @dataclass(frozen=True)
 class Rendered:
-    """One picture: ``image`` sRGB-encoded in [0, 1], coverage ``alpha``, visible ``hair``, ``depth`` (m), ``orientation`` (cos 2a, sin 2a)."""
+    """One picture: sRGB-encoded ``image``, coverage ``alpha``, visible ``hair``, ``depth`` (m), ``orientation`` (doubled angle)."""
 
     image: Float[Tensor, "H W 3"]
     alpha: Float[Tensor, "H W"]
@@ -55,11 +55,12 @@ def splat(
     background: float = 0.0,
     backend: str = "auto",
 ) -> Rendered:
-    """Splat all layers in one pass, so that they occlude each other; the background (grey, sRGB-encoded) enters the colours only."""
+    """Splat all layers in one pass, so that they occlude each other; the grey background enters the colours only."""
     gaussians = concatenate(layers)
     gaussians = replace(gaussians, features=screen_features(gaussians, world_to_camera))
     behind = torch.tensor([background] * 3 + [0.0] * (CHANNELS - 3)).to(gaussians.features)
-    out = render(*gaussians, world_to_camera, K, width, height, behind, backend)
+    means, quats, scales, opacities, features = gaussians
+    out = render(means, quats, scales, opacities, features, world_to_camera, K, width, height, behind, backend)
     planes = out.image
     return Rendered(planes[..., RGB], out.alpha, planes[..., HAIR], out.depth, planes[..., ORIENTATION])
 
@@ -67,7 +68,8 @@ def splat(
 class Avatar:
     """What ``avatar.pth`` holds. ``hair``, ``dynamics`` (its motion) and ``inside`` (what it must not enter) may be absent.
 
-    ``track`` keeps the refined frames it was trained on, by sequence: ``expression`` F E, ``rotation`` F 3 3, ``translation`` F 3, ``time`` F.
+    ``track`` keeps the refined frames it was trained on, by sequence: ``expression`` F E, ``rotation`` F 3 3, ``translation`` F 3,
+    ``time`` F.
     """
 
     def __init__(
@@ -124,7 +126,7 @@ class Avatar:
         return given
 
     def pose(self, expression: Expression = None, head_pose: Tensor | Sequence[float] | None = None) -> HeadPose:
-        """A state relative to the reference: ``head_pose`` is axis-angle (rad, skull axes) and translation (m, world), 6 numbers."""
+        """A state relative to the reference: ``head_pose`` is axis-angle (rad, skull axes) and translation (m, world)."""
         change = torch.zeros(6, device=self.device)
         if head_pose is not None:
             change = torch.as_tensor(head_pose, dtype=torch.float32, device=self.device)
@@ -143,7 +145,7 @@ class Avatar:
         hair: bool = True,
         background: float = 0.0,
     ) -> Rendered:
-        """One picture with the hair at rest; the default camera is frontal. ``head_pose`` as in ``pose``, ``background`` a grey in [0, 1]."""
+        """One picture with the hair at rest, from the front by default; ``head_pose`` as in ``pose``, grey ``background``."""
         return self.film(self.pose(expression, head_pose), camera or self.frontal_camera(), hair=hair, background=background)
 
     @torch.no_grad()
@@ -158,7 +160,7 @@ class Avatar:
         hair: bool = True,
         background: float = 0.0,
     ) -> Iterator[Rendered]:
-        """Pictures of a track (skull to world: x_world = R x + t, m; seconds, ascending) with moving hair; one camera, or one per frame."""
+        """Pictures of a track (x_world = R x + t, m; times in s, ascending) with moving hair; one camera, or one per frame."""
         swinging = self.swing(rotations, translations, times) if hair else None
         for frame, (code, rotation, translation) in enumerate(zip(expressions, rotations, translations, strict=True)):
             camera = cameras if isinstance(cameras, Camera) else cameras[frame] if cameras else self.frontal_camera()

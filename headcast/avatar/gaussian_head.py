@@ -1,7 +1,7 @@
 """The head as Gaussians: flat discs bound to the surface of the canonical head, with attributes conditioned on expression and pose.
 
 Each Gaussian hangs on one triangle of the canonical head: it takes over the triangle's expression offset and rotation (faded by
-``falloff`` with its distance to the surface) and the head weight of its place, so motion extrapolates to codes that were never seen.
+``falloff`` with its distance to the surface) and the head weight of its place, so motion extrapolates to codes never seen.
 Learned are a bounded offset from the seed, scales, rotation, opacity, colour with a view dependence of degree 1 and a small network
 that adds what the blend shapes miss (Gaussian Head Avatar, Xu et al., CVPR 2024, on a surface-bound layout as in GaussianAvatars).
 Canonical frame: the skull's, metres.
@@ -58,8 +58,9 @@ class HeadPose(NamedTuple):
 class GaussianHead(nn.Module):
     """N Gaussians of one subject's head and bust in the canonical skull frame.
 
-    Trainable: ``offset`` (m, from ``seed``), ``log_scales``, ``quats`` (canonical frame), ``logit_opacities``, ``color`` (sRGB-encoded),
-    ``color_sh``, ``latent`` and the network ``residual``. Fixed: ``seed`` and the binding (``face``, ``barycentric``, ``falloff``, ``weight``).
+    Trainable: ``offset`` (m, from ``seed``), ``log_scales``, ``quats`` (canonical frame), ``logit_opacities``, ``color``
+    (sRGB-encoded), ``color_sh``, ``latent`` and the network ``residual``. Fixed: ``seed`` and the binding (``face``,
+    ``barycentric``, ``falloff``, ``weight``).
     """
 
     seed: Float[Tensor, "N 3"]
@@ -166,7 +167,7 @@ class GaussianHead(nn.Module):
 
     @torch.no_grad()
     def relocate(self, gone: Int[Tensor, "n"], parents: Int[Tensor, "n"]) -> None:
-        """Give the places ``gone`` to halves of ``parents``: both keep the parent's look, lie along its longest axis, cover what it covered.
+        """Give the places ``gone`` to halves of ``parents``: both keep the parent's look and lie along its longest axis.
 
         The count stays, so that a budget needs no bookkeeping (relocation as in 3DGS-MCMC, Kheradmand et al., NeurIPS 2024).
         """

@@ -1,7 +1,7 @@
 """``avatar.pth``: a whole avatar in one file of plain tensors, one JSON string and a digest over both.
 
-Layout (``torch.save`` of a dict, readable with ``weights_only=True``): ``format`` = "headcast.avatar", ``version``, ``tensors`` {dotted name: tensor},
-``metadata`` (JSON text; key ``structure`` says how the tensors make an avatar), ``digest`` (SHA-256, hexadecimal).
+Layout (``torch.save`` of a dict, readable with ``weights_only=True``): ``format`` = "headcast.avatar", ``version``, ``tensors``
+{name: tensor}, ``metadata`` (JSON text; key ``structure`` says how the tensors make an avatar), ``digest`` (SHA-256, hexadecimal).
 Same tensors and metadata → same digest and same bytes.
 """
 
@@ -30,7 +30,10 @@ REBUILD = "train it again (rule train_avatar)"
 
 
 def write_avatar(path: Path, avatar: Avatar, metadata: Mapping[str, Any]) -> str:
-    """Write ``avatar`` atomically and return its digest; ``metadata`` (versions, config, hashes, licences, metrics) must be JSON without NaN."""
+    """Write ``avatar`` atomically and return its digest.
+
+    ``metadata`` (versions, config, hashes, licences, metrics) must be JSON without NaN. ``BadFile`` if a tensor is not finite.
+    """
     structure, tensors = avatar.pack()
     tensors = {name: tensor.detach().to("cpu").contiguous().clone() for name, tensor in sorted(tensors.items())}
     _check_finite(path, tensors)
@@ -43,7 +46,10 @@ def write_avatar(path: Path, avatar: Avatar, metadata: Mapping[str, Any]) -> str
 
 
 def read_avatar(path: Path, device: str | torch.device = "cpu") -> Avatar:
-    """Read, verify and rebuild an avatar. ``AssetMissing`` when there is no such file, ``BadFile`` when it is damaged, altered or of another format."""
+    """Read, verify and rebuild an avatar.
+
+    ``AssetMissing`` when there is no such file, ``BadFile`` when it is damaged, altered or of another format.
+    """
     from headcast.avatar.avatar import Avatar
 
     content = _load(Path(path))

@@ -29,6 +29,8 @@ from headcast.training.losses import masked_mean
 from headcast.training.samples import View, Views
 from headcast.training.seeding import seed_head
 
+CALM = {"stiffness": 1000.0, "damping": 16.0}
+"""Hair that swings little: a wrong swing costs more in a picture than none."""
 CLEARANCE = 5e-4
 """How far (m) above the head the finished strands are."""
 
@@ -40,7 +42,7 @@ class Schedule:
     steps: int
     size: int
     seed: int = 0
-    coarse: float = 0.6
+    coarse: float = 0.75
     last_rate: float = 0.1
     move_every: int = 50
     move_first: float = 0.15
@@ -48,26 +50,27 @@ class Schedule:
     move_most: float = 0.02
     faint: float = 0.08
     track: bool = True
+    swing: bool = True
     weights: Weights = field(default_factory=Weights)
 
 
 HEAD_RATES = {
-    "offset": 2e-4,
-    "log_scales": 8e-3,
-    "quats": 3e-3,
-    "logit_opacities": 3e-2,
-    "color": 6e-3,
-    "color_sh": 1e-3,
-    "latent": 2e-3,
+    "offset": 4e-4,
+    "log_scales": 1.6e-2,
+    "quats": 6e-3,
+    "logit_opacities": 6e-2,
+    "color": 1.2e-2,
+    "color_sh": 2e-3,
+    "latent": 4e-3,
 }
 HAIR_RATES = {
-    "free_points": 2e-4,
-    "log_width": 1e-2,
-    "color": 6e-3,
-    "color_gradient": 4e-3,
-    "color_sh": 1e-3,
-    "logit_opacities": 2e-2,
-    "logit_taper": 1e-2,
+    "free_points": 4e-4,
+    "log_width": 2e-2,
+    "color": 1.2e-2,
+    "color_gradient": 8e-3,
+    "color_sh": 2e-3,
+    "logit_opacities": 4e-2,
+    "logit_taper": 2e-2,
 }
 NETWORK_RATE = 1e-3
 TWIST_RATE = 2e-4
@@ -239,8 +242,8 @@ def train_avatar(
 ) -> Avatar:
     """Train head and hair on the training views of all sequences and return the avatar (on ``device``).
 
-    ``mesh_head`` adds seeds where the fitted head has no surface; ``hair`` is where the strands start (``training.hair.grow_hair``)
-    and ``dynamics`` how they swing along the track (rigid with the skull without it).
+    ``mesh_head`` adds seeds where the fitted head has no surface; ``hair`` is where the strands start (``hair.grow_hair``)
+    and ``dynamics`` how they swing along the track (calmly by default; ``schedule.swing`` off: rigid with the skull).
     Resumes from ``store``. Raises ``Diverged`` when the optimiser leaves the finite numbers for good and ``KeyboardInterrupt``, with
     the state saved, when ``stop()`` turns true.
     """
@@ -255,6 +258,7 @@ def train_avatar(
     inside, moved = None, None
     if hair is not None:
         inside = SignedDistanceGrid.from_mesh(canonical.vertices, canonical.faces)
+        dynamics = dynamics or (StrandDynamics(**CALM) if schedule.swing else None)
         moved = sway(views, hair.points.detach(), dynamics, inside)
     trainee = JointTrainee(views, canonical, head, hair, moved, inside, schedule, device)
     run_loop(trainee, schedule.steps, store, report, stop=stop, save_every=save_every)

@@ -1,4 +1,4 @@
-"""From training views to the hair that joint training starts with: the calmest frames, strands grown through them, their colour and motion."""
+"""From training views to the hair that joint training starts with: strands grown through calm frames, their colour and motion."""
 
 from __future__ import annotations
 

@@ -34,7 +34,7 @@ class Surface(NamedTuple):
 
 
 class Sighting(NamedTuple):
-    """What the training views show at points: weighted mean colour, hair and matte share, and the summed weight (0 = never faced)."""
+    """What the training views show at points: mean colour, hair and matte share, and the weight of it all (0 = never faced)."""
 
     color: Float[Tensor, "P 3"]
     hair: Float[Tensor, "P"]
@@ -73,7 +73,7 @@ def model_surface(views: Views, canonical: CanonicalHead) -> Surface:
 
 
 def mesh_surface(views: Views, canonical: CanonicalHead, vertices: Float[Tensor, "V 3"], faces: Int[Tensor, "T 3"]) -> Surface:
-    """The part of the first-stage mesh that is away from the fitted head, inside the mattes and not hair (clothes, neck, glasses)."""
+    """The part of the first-stage mesh that is away from the fitted head, inside the mattes and not hair: clothes, neck."""
     vertices = vertices.detach()
     distance = canonical.bind(vertices).distance
     sight = look(views, canonical, vertices, vertex_normals(vertices, faces))

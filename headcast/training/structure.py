@@ -1,6 +1,6 @@
-"""Structural dissimilarity as two banded matrix products: the same value as ``losses.dssim``, several times cheaper to differentiate on a CPU.
+"""Structural dissimilarity as two banded matrix products: the value of ``losses.dssim``, much cheaper to differentiate on a CPU.
 
-A small convolution's gradient is what takes the time there; a blur along rows and columns is also ``B X Bᵀ`` with a banded matrix B.
+The gradient of a small convolution takes the time there; a blur along rows and columns is also ``B X Bᵀ`` with a banded matrix B.
 """
 
 from __future__ import annotations
@@ -20,7 +20,8 @@ def band(size: int, device: torch.device) -> Float[Tensor, "h size"]:
     """The matrix that blurs ``size`` samples with the window of SSIM, without padding (h = size − 10)."""
     window = gaussian_window(SSIM_WINDOW, SSIM_SIGMA, torch.zeros(1))
     rows = size - SSIM_WINDOW + 1
-    return sum(functional.pad(torch.eye(rows), (k, size - rows - k)) * window[k] for k in range(SSIM_WINDOW)).to(device)
+    shifted = [functional.pad(torch.eye(rows), (k, size - rows - k)) * window[k] for k in range(SSIM_WINDOW)]
+    return torch.stack(shifted).sum(0).to(device)
 
 
 def structural_dissimilarity(
