@@ -129,7 +129,9 @@ def soft_silhouette(
 def _band(covered: Tensor, reach: int) -> Tensor:
     """Pixels at most ``reach`` columns and rows away from both a covered and an empty pixel."""
     both = torch.stack([covered, ~covered]).float()[None]
-    return (torch.nn.functional.max_pool2d(both, 2 * reach + 1, stride=1, padding=reach) > 0).all(1)[0]
+    for size, padding in (((2 * reach + 1, 1), (reach, 0)), ((1, 2 * reach + 1), (0, reach))):
+        both = torch.nn.functional.max_pool2d(both, size, stride=1, padding=padding)
+    return (both > 0).all(1)[0]
 
 
 def _hits(vertices: Tensor, faces: Tensor, world_to_camera: Tensor, K: Tensor) -> Callable[[Tensor], Tensor]:

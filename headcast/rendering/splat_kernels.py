@@ -7,51 +7,15 @@ are written per tile entry and summed per Gaussian in a fixed order, so the resu
 
 # Kernels are written in warp's language, which only looks like Python: its literals need a type, its types no checker knows.
 # mypy: ignore-errors
-# ruff: noqa: UP018
 
 from __future__ import annotations
-
-from typing import Any
 
 import warp as wp
 
 from headcast.rendering.projection import MAX_ALPHA, MIN_ALPHA, MIN_TRANSMITTANCE
+from headcast.rendering.splat_arrays import LANES, Lists, Pixels, Splats
 
-LANES = 16  # the width and height of a tile (px)
 SLACK = 1.0e-3  # px by which rows are widened against rounding; the test on alpha decides
-
-
-@wp.struct
-class Splats:
-    """Gaussians on the screen: centre, inverse covariance, opacity and channels; or the gradients of these."""
-
-    xy: wp.array(dtype=wp.vec2)
-    conic: wp.array(dtype=wp.vec3)
-    opacity: wp.array(dtype=float)
-    color: wp.array2d(dtype=float)
-
-
-@wp.struct
-class Lists:
-    """Per tile, the Gaussians from near to far, and the gradient slot of each entry."""
-
-    offset: wp.array(dtype=int)
-    ids: wp.array(dtype=int)
-    slot: wp.array(dtype=int)
-
-
-@wp.struct
-class Pixels:
-    """Pictures, tile by tile: channels, transmittance and the end of each pixel's list.
-
-    When blending, the transmittance is negative once a pixel is finished. In the adjoint, ``color`` holds the channels' gradients,
-    ``through`` is walked back from the final transmittance, and ``behind`` carries R, beginning with the transmittance's share.
-    """
-
-    color: wp.array(dtype=float)
-    through: wp.array(dtype=float)
-    behind: wp.array(dtype=float)
-    last: wp.array(dtype=int)
 
 
 @wp.func
@@ -229,31 +193,3 @@ def unblend_tile(first: int, columns: int, splats: Splats, lists: Lists, state: 
             unblend_rows(splats, g, xy, conic, opacity, k, lists.slot[k], rows[0], rows[1], t, left, top, state, out)
         else:
             clear(out, lists.slot[k])
-
-
-@wp.kernel(enable_backward=False)
-def gather(first: int, start: wp.array(dtype=int), channels: int, entries: Splats, out: Splats):
-    """Sum the gradients of each Gaussian's tile entries in their fixed order."""
-    g = first + wp.tid()
-    xy = wp.vec2()
-    conic = wp.vec3()
-    opacity = float(0.0)
-    for slot in range(start[g], start[g + 1]):
-        xy += entries.xy[slot]
-        conic += entries.conic[slot]
-        opacity += entries.opacity[slot]
-    for c in range(channels):
-        color = float(0.0)
-        for slot in range(start[g], start[g + 1]):
-            color += entries.color[slot, c]
-        out.color[g, c] = color
-    out.xy[g] = xy
-    out.conic[g] = conic
-    out.opacity[g] = opacity
-
-
-def fill(struct: Any, **arrays: Any) -> Any:
-    """Set the members of a warp struct."""
-    for name, value in arrays.items():
-        setattr(struct, name, value)
-    return struct

@@ -9,7 +9,7 @@ from __future__ import annotations
 import warp as wp
 
 from headcast.rendering.projection import MAX_ALPHA, MIN_ALPHA, MIN_TRANSMITTANCE
-from headcast.rendering.splat_kernels import LANES, Lists, Pixels, Splats
+from headcast.rendering.splat_arrays import LANES, Lists, Pixels, Splats
 
 AREA = LANES * LANES
 

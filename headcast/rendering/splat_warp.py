@@ -14,11 +14,11 @@ from jaxtyping import Float
 from torch import Tensor
 
 from headcast.geometry.warp_runtime import as_array, spread
-from headcast.rendering import projection_kernels, splat_kernels, splat_pixel_kernels
+from headcast.rendering import projection_kernels, splat_arrays, splat_kernels, splat_pixel_kernels
 from headcast.rendering.projection import Projection, Tiles, bin_tiles, project
 from headcast.rendering.splat import Info
 
-TILE = splat_kernels.LANES
+TILE = splat_arrays.LANES
 
 
 class Blending(NamedTuple):
@@ -76,7 +76,7 @@ class _Project(torch.autograd.Function):
         radius = means.new_full((count, 2), -1)
         outputs = [as_array(xy, wp.vec2), as_array(conic, wp.vec3), as_array(depth), as_array(radius, wp.vec2)]
         inputs = [as_array(saved[4]), as_array(saved[5]), width, height, _world(saved[:4]), *outputs]
-        spread(projection_kernels.project_all, _halves(count), inputs, means.device)
+        spread(projection_kernels.project_all, _evenly(count), inputs, means.device)
         ctx.save_for_backward(*saved, radius)
         ctx.size = (width, height)
         ctx.mark_non_differentiable(radius)
@@ -88,14 +88,14 @@ class _Project(torch.autograd.Function):
         grads = [torch.zeros_like(tensor) for tensor in saved[:4]]
         pulls = [as_array(radius, wp.vec2), as_array(grad_xy, wp.vec2), as_array(grad_conic, wp.vec3), as_array(grad_depth)]
         inputs = [as_array(saved[4]), as_array(saved[5]), *ctx.size, _world(saved[:4]), *pulls, _world(grads)]
-        spread(projection_kernels.unproject_all, _halves(len(radius)), inputs, radius.device)
+        spread(projection_kernels.unproject_all, _evenly(len(radius)), inputs, radius.device)
         return *grads[:3], None, None, None, None, None
 
 
 def _world(tensors: Sequence[Tensor]) -> Any:
     means, quats, scales, opacities = tensors
     arrays = {"means": as_array(means, wp.vec3), "quats": as_array(quats, wp.vec4), "scales": as_array(scales, wp.vec3)}
-    return splat_kernels.fill(projection_kernels.World(), **arrays, opacities=as_array(opacities))
+    return splat_arrays.fill(projection_kernels.World(), **arrays, opacities=as_array(opacities))
 
 
 @torch.no_grad()
@@ -125,8 +125,10 @@ def _sorted(keys: Tensor) -> Any:
     return array
 
 
-def _halves(count: int) -> list[int]:
-    return [0, count // 2, count]
+def _evenly(count: int) -> list[int]:
+    """Intervals of equal length, one per core."""
+    parts = torch.get_num_threads()
+    return [count * part // parts for part in range(parts + 1)]
 
 
 def _bounds(offset: Tensor, threads: int) -> list[int]:
@@ -168,7 +170,7 @@ class _Blend(torch.autograd.Function):
         inputs = [through.shape[1], _splats(saved), _lists(Tiles(offset, ids, slot, start)), state, _splats(entries)]
         spread(blending.unblend, _bounds(offset, blending.threads), inputs, through.device)
         inputs = [as_array(start), saved[3].shape[1], _splats(entries), _splats(sums)]
-        spread(splat_kernels.gather, _halves(len(saved[0])), inputs, through.device)
+        spread(splat_arrays.gather, _evenly(len(saved[0])), inputs, through.device)
         return *sums, None, None, None
 
 
@@ -188,14 +190,14 @@ def _to_tiles(picture: Tensor) -> Tensor:
 def _splats(tensors: Sequence[Tensor]) -> Any:
     xy, conic, opacity, color = tensors
     arrays = {"xy": as_array(xy, wp.vec2), "conic": as_array(conic, wp.vec3), "opacity": as_array(opacity)}
-    return splat_kernels.fill(splat_kernels.Splats(), **arrays, color=as_array(color))
+    return splat_arrays.fill(splat_arrays.Splats(), **arrays, color=as_array(color))
 
 
 def _lists(tiles: Tiles) -> Any:
     arrays = {"offset": as_array(tiles.offset), "ids": as_array(tiles.ids), "slot": as_array(tiles.slot)}
-    return splat_kernels.fill(splat_kernels.Lists(), **arrays)
+    return splat_arrays.fill(splat_arrays.Lists(), **arrays)
 
 
 def _pixels(color: Tensor, through: Tensor, behind: Tensor, last: Tensor) -> Any:
     arrays = {"through": as_array(through.view(-1)), "behind": as_array(behind.view(-1)), "last": as_array(last.view(-1))}
-    return splat_kernels.fill(splat_kernels.Pixels(), **arrays, color=as_array(color.view(-1)))
+    return splat_arrays.fill(splat_arrays.Pixels(), **arrays, color=as_array(color.view(-1)))
