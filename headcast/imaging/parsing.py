@@ -1,0 +1,250 @@
+"""Hair, face and body of every view from its matte, the fitted head and one appearance model of the subject.
+
+The fitted head says what can be where: skin of the face, scalp, ears, neck, and whatever the matte holds beyond the head.
+Its confident parts, pooled over many views and frames, teach what this subject's hair, skin and clothes look like
+(``headcast.imaging.appearance``); that model, retrained once on its own answers, then labels each view, and each vertex of
+the head remembers how often it was seen covered by hair, in all views together. Probabilities are smoothed along the edges
+of the picture. Memory: one view at a time and ``SAMPLES`` feature vectors a class.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import cv2
+import numpy as np
+import scipy.ndimage
+from jaxtyping import Bool, Float, Int, UInt8
+
+from headcast.capture.camera import Camera
+from headcast.errors import CaptureError
+from headcast.imaging.appearance import FEATURES, Mixture, features, fit_mixture
+from headcast.imaging.guided import guided_filter
+from headcast.imaging.unmixing import gaussian
+
+BACKGROUND, BODY, FACE, HAIR = range(4)
+CLASSES = ("hair", "skin", "cloth")
+REFERENCE_SIDE = 416
+TEACHING_VIEWS = 32
+SAMPLES = 12_000
+TEMPER = 0.5  # neighbouring pixels are no independent witnesses
+
+
+@dataclass(frozen=True)
+class HeadRegions:
+    """The fitted head's topology and its vertex masks (see ``headcast.heads.model.HeadModel``)."""
+
+    faces: Int[np.ndarray, "T 3"]
+    scalp: Float[np.ndarray, "V"]
+    face: Bool[np.ndarray, "V"]
+    skin: Bool[np.ndarray, "V"]
+    head_weight: Float[np.ndarray, "V"]
+
+
+@dataclass(frozen=True)
+class LabelView:
+    """One view: sRGB image, its matte in [0, 1], its camera and the fitted head of its frame (world, m)."""
+
+    image: UInt8[np.ndarray, "H W 3"]
+    alpha: Float[np.ndarray, "H W"]
+    camera: Camera
+    vertices: Float[np.ndarray, "V 3"]
+
+
+class Labels(NamedTuple):
+    """Per pixel 0 background, 1 body, 2 face, 3 hair; and the soft hair matte, never above alpha."""
+
+    labels: UInt8[np.ndarray, "H W"]
+    hair: Float[np.ndarray, "H W"]
+
+
+@dataclass(frozen=True)
+class Subject:
+    """What was learned from the teaching views: a mixture per class and how often each vertex is covered by hair."""
+
+    mixtures: tuple[Mixture, ...]
+    covered: Float[np.ndarray, "V"]
+
+
+class Projected(NamedTuple):
+    """The head in a view, continued beyond its outline: face, scalp, head weight, nearest vertex, px outside, height."""
+
+    face: Float[np.ndarray, "H W"]
+    scalp: Float[np.ndarray, "H W"]
+    head: Float[np.ndarray, "H W"]
+    vertex: Int[np.ndarray, "H W"]
+    outside: Float[np.ndarray, "H W"]
+    height: Float[np.ndarray, "H W"]
+
+
+def paint_faces(
+    pixels: Float[np.ndarray, "V 2"], depth: Float[np.ndarray, "V"], faces: Int[np.ndarray, "T 3"], shape: tuple[int, int]
+) -> Int[np.ndarray, "H W"]:
+    """Index of the front-most triangle per pixel (−1 none), painted from back to front by mean depth."""
+    corners = pixels[faces]
+    usable = np.isfinite(corners).all((1, 2)) & (depth[faces].min(1) > 0)
+    order = np.nonzero(usable)[0]
+    order = order[np.argsort(-depth[faces[order]].mean(1), kind="stable")]
+    canvas = np.full(shape, -1, np.int32)
+    fixed = np.rint((corners - 0.5) * 16).astype(np.int32)
+    for index in order:
+        cv2.fillConvexPoly(canvas, fixed[index], int(index), shift=4)
+    return canvas
+
+
+def project_head(view: LabelView, head: HeadRegions) -> Projected:
+    """Paint the head's regions into the view; pixels beside it take those of the nearest pixel of the head."""
+    camera = view.camera
+    local = view.vertices @ camera.world_to_camera[:3, :3].T + camera.world_to_camera[:3, 3]
+    pixels = camera.project(view.vertices)
+    front = paint_faces(pixels, local[:, 2], head.faces, view.alpha.shape)
+    if not (front >= 0).any():
+        raise CaptureError(f"camera {camera.serial}", "the fitted head is not in the picture")
+    distance, nearest = scipy.ndimage.distance_transform_edt(front < 0, return_indices=True)
+    corner = head.faces[front[tuple(nearest)]]
+    mean = [values[corner].mean(-1).astype(np.float32) for values in (head.face.astype(np.float32), head.scalp, head.head_weight)]
+    return Projected(*mean, corner[..., 0], distance.astype(np.float32), _height(pixels, head, view.alpha.shape))
+
+
+def _height(pixels: Float[np.ndarray, "V 2"], head: HeadRegions, shape: tuple[int, int]) -> Float[np.ndarray, "H W"]:
+    """Position along the axis of the head in the picture: 0 at the base of the neck, 1 at the middle of the face."""
+    neck = np.nanmean(pixels[(head.head_weight > 0.3) & (head.head_weight < 0.7)], axis=0)
+    axis = np.nanmean(pixels[head.face], axis=0) - neck
+    y, x = np.mgrid[: shape[0], : shape[1]] + 0.5
+    return (((x - neck[0]) * axis[0] + (y - neck[1]) * axis[1]) / (axis @ axis)).astype(np.float32)
+
+
+def prior(place: Projected, covered: Float[np.ndarray, "V"] | None, unit: float) -> Float[np.ndarray, "H W 3"]:
+    """Probability of hair, skin and cloth by place alone; ``covered`` replaces the guess where the head itself is seen."""
+    on_head = np.clip(1 - place.outside / (4 * unit), 0, 1)[..., None]
+    above = np.clip((place.height - 0.25) / 0.3, 0, 1)[..., None]
+    table = np.array([[0.12, 0.87, 0.01], [0.92, 0.08, 0.0], [0.45, 0.53, 0.02], [0.2, 0.35, 0.45]])
+    rest = np.clip(1 - place.face - place.scalp, 0, 1)
+    weights = np.stack([place.face, place.scalp, rest * place.head, rest * (1 - place.head)], -1)
+    surface = weights / weights.sum(-1, keepdims=True).clip(1e-6) @ table
+    if covered is not None:
+        hair = covered[place.vertex][..., None] * 0.9 + 0.05
+        learned = np.concatenate([hair, (1 - hair) * surface[..., 1:] / surface[..., 1:].sum(-1, keepdims=True)], -1)
+        surface = np.where(place.head[..., None] > 0.5, learned, surface)
+    beside = above * np.array([0.96, 0.035, 0.005]) + (1 - above) * np.array([0.3, 0.1, 0.6])
+    blurred = gaussian((on_head * surface + (1 - on_head) * beside).astype(np.float32), 1.5 * unit)
+    return np.clip(blurred, 1e-3, 1)
+
+
+def _seeds(view: LabelView, place: Projected, unit: float) -> tuple[Bool[np.ndarray, "H W"], ...]:
+    """Pixels whose class follows from where they are: hair beyond the head and on the scalp, mid-face skin, cloth at the rim."""
+    opaque = cv2.erode((view.alpha > 0.98).astype(np.uint8), np.ones((3, 3))) > 0
+    beyond = (place.outside > 4 * unit) & (place.height > 0.55)
+    inner_face = cv2.erode((place.face > 0.99).astype(np.uint8), np.ones((round(24 * unit) | 1,) * 2)) > 0
+    cloth = opaque & (place.height < -0.15) & (place.head < 0.02)
+    return opaque & (beyond | (place.scalp > 0.95)), opaque & inner_face & (place.outside == 0), cloth
+
+
+def _teaching(count: int) -> list[int]:
+    """Indices of views spread over all frames and cameras."""
+    if count <= TEACHING_VIEWS:
+        return list(range(count))
+    step = next(s for s in range(round(count * 0.618), count * 2) if np.gcd(s, count) == 1)
+    return sorted((i * step) % count for i in range(TEACHING_VIEWS))
+
+
+def learn(views: Sequence[LabelView], head: HeadRegions, seed: int = 0) -> Subject:
+    """Learn the subject's appearance and how hair covers the head from views spread over the sequence.
+
+    Raises ``CaptureError`` when no view shows enough of the head to start from.
+    """
+    chosen = _teaching(len(views))
+    rng = np.random.default_rng(seed)
+    pools: list[list[np.ndarray]] = [[] for _ in CLASSES]
+    for index in chosen:
+        view = views[index]
+        unit = max(view.alpha.shape) / REFERENCE_SIDE
+        values = features(view.image, unit)
+        for pool, mask in zip(pools, _seeds(view, project_head(view, head), unit), strict=True):
+            found = values[mask]
+            pool.append(found[rng.permutation(len(found))[: SAMPLES // len(chosen)]])
+    mixtures = tuple(_trimmed(np.concatenate(pool).astype(np.float64), seed) for pool in pools)
+    subject = Subject(mixtures, np.full(len(head.scalp), np.nan))
+    return _refine([views[i] for i in chosen], head, subject, rng, seed)
+
+
+def _trimmed(samples: Float[np.ndarray, "n d"], seed: int) -> Mixture:
+    """A mixture of the bulk of the samples: the least likely fifth (strands over skin, gaps) is dropped once."""
+    if len(samples) < 20:
+        raise CaptureError("hair masks", "too little of the head is seen in the mattes", "check the mattes and the head fit")
+    mixture = fit_mixture(samples, np.ones(len(samples)), seed)
+    likely = mixture.log_likelihood(samples)
+    kept = samples[likely > np.quantile(likely, 0.2)]
+    return fit_mixture(kept, np.ones(len(kept)), seed)
+
+
+def _refine(views: Sequence[LabelView], head: HeadRegions, subject: Subject, rng: np.random.Generator, seed: int) -> Subject:
+    """Retrain on the model's own answers and count how often each vertex is covered by hair."""
+    pools: list[list[np.ndarray]] = [[] for _ in CLASSES]
+    covered, seen = np.zeros(len(head.scalp)), np.zeros(len(head.scalp))
+    for view in views:
+        unit = max(view.alpha.shape) / REFERENCE_SIDE
+        place, values = project_head(view, head), features(view.image, unit)
+        share = posterior(values, prior(place, None, unit), subject.mixtures)
+        opaque = view.alpha > 0.98
+        for k, pool in enumerate(pools):
+            found = values[opaque & (share[..., k] > 0.9)]
+            pool.append(found[rng.permutation(len(found))[: SAMPLES // len(views)]])
+        on_head = opaque & (place.outside == 0)
+        covered += np.bincount(place.vertex[on_head], share[on_head][:, 0], len(covered))
+        seen += np.bincount(place.vertex[on_head], minlength=len(covered))
+    mixtures = tuple(fit_mixture(np.concatenate(pool).astype(np.float64), np.ones(sum(map(len, pool))), seed) for pool in pools)
+    guess = np.where(head.face, 0.1, np.where(head.scalp > 0.5, 0.9, 0.45))
+    return Subject(mixtures, (covered + 3 * guess) / (seen + 3))
+
+
+def posterior(
+    values: Float[np.ndarray, "H W 4"], by_place: Float[np.ndarray, "H W 3"], mixtures: tuple[Mixture, ...]
+) -> Float[np.ndarray, "H W 3"]:
+    """Probability of each class from appearance and place."""
+    flat = values.reshape(-1, FEATURES).astype(np.float64)
+    score = TEMPER * np.stack([m.log_likelihood(flat) for m in mixtures], -1).reshape(by_place.shape) + np.log(by_place)
+    score -= score.max(-1, keepdims=True)
+    share = np.exp(score)
+    return (share / share.sum(-1, keepdims=True)).astype(np.float32)
+
+
+def label_view(view: LabelView, head: HeadRegions, subject: Subject) -> Labels:
+    """Label one view of a subject that was learned."""
+    if view.image.shape[:2] != view.alpha.shape:
+        raise CaptureError(f"camera {view.camera.serial}", "image and matte differ in size")
+    unit = max(view.alpha.shape) / REFERENCE_SIDE
+    place = project_head(view, head)
+    share = posterior(features(view.image, unit), prior(place, subject.covered, unit), subject.mixtures)
+    guide = view.image.astype(np.float32) / 255
+    hair = np.clip(guided_filter(guide, share[..., 0], max(2, round(4 * unit)), 1e-3), 0, 1)
+    hair = _without_islands(hair, place, unit)
+    soft = np.clip(hair * view.alpha, 0, view.alpha).astype(np.float32)
+    labels = np.full(view.alpha.shape, BODY, np.uint8)
+    labels[(place.face > 0.5) & (place.outside < 8 * unit)] = FACE
+    labels[hair > 0.5] = HAIR
+    labels[view.alpha < 0.5] = BACKGROUND
+    return Labels(labels, soft)
+
+
+def _without_islands(hair: Float[np.ndarray, "H W"], place: Projected, unit: float) -> Float[np.ndarray, "H W"]:
+    """Brows, lashes, nostrils: dark islands inside the face that touch no other hair are no hair."""
+    parts, count = scipy.ndimage.label(hair > 0.5)
+    if not count:
+        return hair
+    inside = (place.face > 0.5) & (place.outside == 0)
+    sizes = np.bincount(parts.ravel(), minlength=count + 1)
+    within = np.bincount(parts.ravel(), inside.ravel(), count + 1) / np.maximum(sizes, 1)
+    island = (within > 0.6) & (sizes < (40 * unit) ** 2) | (sizes < (6 * unit) ** 2) & (within > 0)
+    island[0] = False
+    near = cv2.dilate(island[parts].astype(np.uint8), np.ones((round(4 * unit) | 1,) * 2)) > 0
+    return np.where(near & inside, np.minimum(hair, 0.2), hair)
+
+
+def label_views(views: Sequence[LabelView], head: HeadRegions, seed: int = 0) -> Iterator[Labels]:
+    """Learn from the views (any sequence that loads a view when it is indexed), then yield the labels of each in order."""
+    subject = learn(views, head, seed)
+    for index in range(len(views)):
+        yield label_view(views[index], head, subject)
