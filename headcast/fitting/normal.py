@@ -27,7 +27,7 @@ class Weights:
     identity: float = 0.5
     expression: float = 2.0
     expression_smooth: float = 2.0
-    motion_smooth: float = 0.02  # per (rad or m) / noise of second difference
+    motion_smooth: float = 0.2  # per (rad or m) / noise of second difference
 
 
 @dataclass(frozen=True)

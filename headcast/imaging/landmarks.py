@@ -18,6 +18,7 @@ from jaxtyping import Bool, Float, UInt8
 from headcast.capture.camera import Camera
 from headcast.errors import CaptureError
 from headcast.imaging.facemesh_table import DENSE, POINTS, table_matrix
+from headcast.imaging.landmark_flow import steady, view_motion
 
 logger = logging.getLogger(__name__)
 
@@ -100,11 +101,21 @@ def detect_mediapipe(image: UInt8[np.ndarray, "H W 3"], min_confidence: float = 
 def detect_views(
     frames: Iterable[Sequence[UInt8[np.ndarray, "H W 3"]]], cameras: tuple[str, ...], min_confidence: float = 0.5
 ) -> Landmarks:
-    """FaceMesh in every view: ``frames`` yields, frame by frame, the RGB images of ``cameras`` in that order."""
+    """FaceMesh in every view, steadied by optical flow: ``frames`` yields, in order of time, the RGB images of ``cameras``."""
+    found, moved, before = [], [], None
     with face_mesh(min_confidence) as mesh:
-        found = [[detect(mesh, image) for image in views] for views in frames]
-    dense = np.array([[points for points, _ in views] for views in found]).reshape(len(found), len(cameras), DENSE, 2)
-    score = np.array([[score for _, score in views] for views in found]).reshape(len(found), len(cameras))
+        for views in frames:
+            found.append([detect(mesh, image) for image in views])
+            if before is not None:
+                steps = zip(before, views, found[-2], found[-1], strict=True)
+                moved.append([view_motion(old, new, start[0], end[0]) for old, new, start, end in steps])
+            before = views
+    shape = (len(found), len(cameras))
+    detected = np.array([[points for points, _ in views] for views in found]).reshape(*shape, DENSE, 2)
+    dense = detected.copy()
+    for c in range(len(cameras) if moved else 0):
+        dense[:, c] = steady(detected[:, c], np.array([views[c] for views in moved]))
+    score = np.array([[score for _, score in views] for views in found]).reshape(shape)
     confidence = np.repeat(score[..., None], POINTS, axis=-1)
     return Landmarks(cameras=cameras, points=ibug_from_dense(dense), confidence=confidence, dense=dense)
 
