@@ -1,9 +1,10 @@
 """Strands grown from the scalp through the orientation field: rooted, ordered in layers, inside the hair, outside the head.
 
 Each root is traced along the dominant direction of the tensor field with the sign of its last step (tensorlines: Weinstein et al.,
-Visualization 1999). A strand rises from the scalp to its own layer of the hair and stays there until it leaves the hair volume.
-What is not observed and hence a prior: the layer (stratified random), the sign at the root (away from the scalp and down), the
-direction of hair that no two cameras see (diffused, weakly pulled down along the head).
+Visualization 1999) until it leaves the hair volume. Strands lie over those that leave the scalp further downstream: with a metres
+of scalp above a root and b passed below it, layer (b + rise) / (a + b + rise). Not observed and hence priors: this order and its
+random spread, the sign at the root (away from the scalp, down, towards thicker hair), and the direction of hair that no two cameras
+see (diffused, weakly pulled down along the head).
 """
 
 from __future__ import annotations
@@ -29,7 +30,10 @@ logger = logging.getLogger(__name__)
 CANDIDATES = 6
 SPARE = 1.3
 SIGN_NEIGHBOURS, SIGN_ROUNDS = 12, 10
+SLOPE_NEIGHBOURS, THICKEST = 40, 0.05
+OUTWARD_WEIGHT, THICKER_WEIGHT = 0.3, 4.0
 POWER_STEPS = 3
+LONGEST_SCALP = 0.4
 
 
 @dataclass(frozen=True)
@@ -41,16 +45,20 @@ class GrowthSettings:
     voxel: float = 0.004
     step: float = 0.002
     longest: float = 0.5
-    shortest: float = 0.015
+    shortest: float = 0.02
     clearance: float = 0.0008
     rise: float = 0.015
-    """Arc length within which a strand gets (1 − 1/e) of the way to its layer."""
-    steepest: float = 0.5
+    """Arc length within which a strand at a parting reaches its layer."""
+    steepest: float = 0.8
     """Largest slope against the field with which a strand seeks its layer."""
-    grace: float = 0.0
-    """Arc length (m) from the root along which a strand may lie outside the carved hair: thin hair is lost between voxels."""
-    lowest_layer: float = 0.25
-    """Layers are spread evenly from here to 1, the outer surface."""
+    sink: float = 0.3
+    """Largest slope with which hair that hangs free of the scalp may still come nearer to the head."""
+    grace: float = 0.01
+    """Arc length from the root along which a strand may lie outside the carved hair: thin hair is lost between voxels."""
+    lowest_layer: float = 0.3
+    """No strand is drawn deeper than this layer (0 the head, 1 the outer surface of the hair)."""
+    disorder: float = 0.3
+    """Width of the random spread of layers about the order in which strands leave the scalp."""
     seed: int = 0
 
 
@@ -79,19 +87,58 @@ def farthest_order(points: Float[Tensor, "n 3"], count: int) -> Int[Tensor, "m"]
     return chosen
 
 
-def root_directions(field: OrientationField, roots: Float[Tensor, "n 3"], outward: Float[Tensor, "n 3"]) -> Float[Tensor, "n 3"]:
-    """Unit directions in which hair leaves the scalp: the line of the field just above, signed away from the scalp and downwards.
+def thickness_slope(field: OrientationField, roots: Float[Tensor, "n 3"], outward: Float[Tensor, "n 3"]) -> Float[Tensor, "n 3"]:
+    """How the thickness of the hair (m) changes along the scalp (m): the least-squares gradient over neighbouring roots."""
+    heights = torch.arange(0.5, THICKEST / field.grid.spacing, device=roots.device) * field.grid.spacing
+    probes = (roots[:, None] + heights[:, None] * outward[:, None]).flatten(0, 1)
+    occupied = field.grid.sample(field.occupancy[..., None].to(roots), probes).reshape(len(roots), -1)
+    thickness = occupied.sum(1) * field.grid.spacing
+    index = nearest(roots, roots, min(SLOPE_NEIGHBOURS, len(roots)))[1]
+    offset, rise = roots[index] - roots[:, None], thickness[index] - thickness[:, None]
+    scatter = torch.einsum("nki,nkj->nij", offset, offset)
+    damping = 0.1 * scatter.diagonal(dim1=1, dim2=2).sum(-1)[:, None, None] * torch.eye(3).to(roots)
+    return torch.linalg.solve(scatter + damping + 1e-12 * torch.eye(3).to(roots), torch.einsum("nki,nk->ni", offset, rise))
 
-    Neighbouring roots vote, so that a sign follows its surroundings where gravity cannot tell.
+
+def root_directions(field: OrientationField, roots: Float[Tensor, "n 3"], outward: Float[Tensor, "n 3"]) -> Float[Tensor, "n 3"]:
+    """Unit directions in which hair leaves the scalp: the line of the field just above it, with a sign.
+
+    Hair leaves the scalp outwards, downwards, and away from partings, where it is thin, to where strands pile up. Neighbouring
+    roots vote, so that a sign follows its surroundings where nothing else tells.
     """
     line = principal(field.grid.sample(field.tensors, roots + 1.5 * field.grid.spacing * outward))
-    prior = line[:, 1] * -1.0 + 0.3 * (line * outward).sum(-1)
-    index = nearest(roots, roots, SIGN_NEIGHBOURS)[1]
+    index = nearest(roots, roots, min(SIGN_NEIGHBOURS, len(roots)))[1]
+    slope = (line * thickness_slope(field, roots, outward)).sum(-1)
+    prior = -line[:, 1] + OUTWARD_WEIGHT * (line * outward).sum(-1) + THICKER_WEIGHT * slope
     vote = prior
     for _ in range(SIGN_ROUNDS):
         signed = line * torch.tanh(4 * vote)[:, None]
         vote = prior + 0.5 * (line[:, None] * signed[index]).sum(-1).mean(1)
     return line * torch.where(vote < 0, -1.0, 1.0)[:, None]
+
+
+def scalp_distances(
+    roots: Float[Tensor, "n 3"], directions: Float[Tensor, "n 3"], head: SignedDistanceGrid, step: float = 0.004
+) -> tuple[Float[Tensor, "n"], Float[Tensor, "n"]]:
+    """How much scalp (m) lies upstream and downstream of each root along the flow of ``directions``, to its edge or a parting."""
+    mesh_size = float(nearest(roots, roots, 2)[0][:, 1].median())
+    flow = functional.normalize(directions[nearest(roots, roots, SIGN_NEIGHBOURS)[1]].mean(1), dim=-1)
+    distances = []
+    for sign in (-1.0, 1.0):
+        here, before = roots, flow
+        alive = torch.ones(len(roots), dtype=torch.bool, device=roots.device)
+        walked = torch.zeros_like(roots[:, 0])
+        for _ in range(int(LONGEST_SCALP / step)):
+            here = here + sign * step * before
+            here = here - head(here)[:, None] * head.gradient(here)
+            away, index = nearest(here, roots, 1)
+            ahead = flow[index[:, 0]]
+            alive = alive & (away[:, 0] < 2 * mesh_size) & ((ahead * before).sum(-1) > 0)
+            walked, before = walked + step * alive, torch.where(alive[:, None], ahead, before)
+            if not bool(alive.any()):
+                break
+        distances.append(walked)
+    return distances[0], distances[1]
 
 
 def _in_hair(field: OrientationField, head: SignedDistanceGrid, points: Float[Tensor, "n 3"]) -> Bool[Tensor, "n"]:
@@ -108,6 +155,7 @@ def _next_direction(
     before: Float[Tensor, "n 3"],
     outward: Float[Tensor, "n 3"],
     target: Float[Tensor, "n"],
+    hanging: Bool[Tensor, "n"],
 ) -> Float[Tensor, "n 3"]:
     tensors = field.grid.sample(field.tensors, points)
     along = before
@@ -115,6 +163,7 @@ def _next_direction(
         along = functional.normalize(apply(tensors, along) + 1e-3 * before, dim=-1)
     layer = field.grid.sample(field.layer[..., None], points)[:, 0]
     slope = (3 * (target - layer)).clamp(-settings.steepest, settings.steepest)
+    slope = torch.where(hanging & (layer < 0.95), slope.clamp_min(-settings.sink), slope)
     across = outward - (outward * along).sum(-1, keepdim=True) * along
     return functional.normalize(along + slope[:, None] * across, dim=-1)
 
@@ -123,18 +172,25 @@ def trace(
     field: OrientationField,
     head: SignedDistanceGrid,
     roots: Float[Tensor, "n 3"],
-    layer: Float[Tensor, "n"],
+    shift: Float[Tensor, "n"],
     settings: GrowthSettings,
 ) -> tuple[Float[Tensor, "n M 3"], Int[Tensor, "n"]]:
-    """Paths from the roots in steps of ``settings.step`` and how many of their points count; the rest repeats the last one."""
+    """Paths from the roots in steps of ``settings.step`` and how many of their points count; the rest repeats the last one.
+
+    ``shift`` moves each strand's layer away from its place in the order.
+    """
     outward = head.gradient(roots)
     direction = root_directions(field, roots, outward)
+    upstream, downstream = scalp_distances(roots, direction, head)
     path, alive = [roots], torch.ones(len(roots), dtype=torch.bool, device=roots.device)
     counts = torch.ones(len(roots), dtype=torch.long, device=roots.device)
     for step in range(int(settings.longest / settings.step)):
-        target = layer * (1 - torch.exp(torch.tensor(-(step + 1) * settings.step / settings.rise)).to(layer))
+        arc = (step + 1) * settings.step
+        passed = downstream.clamp(max=arc)
+        ordered = (passed + settings.rise) / (passed + settings.rise + upstream)
+        target = (ordered + shift).clamp(settings.lowest_layer, 1) * min(1.0, arc / settings.rise)
         here = path[-1]
-        bent = _next_direction(field, settings, here, direction, head.gradient(here), target)
+        bent = _next_direction(field, settings, here, direction, head.gradient(here), target, arc > downstream)
         there = head.push_out(here + settings.step * bent, settings.clearance, rounds=1)
         alive = alive & (_in_hair(field, head, there) | (step * settings.step < settings.grace))
         direction = torch.where(alive[:, None], functional.normalize(there - here, dim=-1), direction)
@@ -174,8 +230,8 @@ def grow(
     field: OrientationField, head: SignedDistanceGrid, roots: Float[Tensor, "n 3"], settings: GrowthSettings
 ) -> Float[Tensor, "S P 3"]:
     """Strands (m, skull frame) from the first ``settings.strands`` roots whose hair is longer than ``settings.shortest``."""
-    layer = stratified(len(roots), settings.lowest_layer, settings.seed).to(roots)
-    paths, _ = trace(field, head, roots, layer, settings)
+    shift = settings.disorder * (stratified(len(roots), 0.0, settings.seed).to(roots) - 0.5)
+    paths, _ = trace(field, head, roots, shift, settings)
     paths = paths[strand_lengths(paths) >= settings.shortest][: settings.strands]
     if len(paths) == 0:
         raise CaptureError("hair growth", "no strand is long enough", "check hair masks, head placement and growth.shortest")

@@ -22,9 +22,9 @@ from headcast.capture.camera import Camera
 from headcast.errors import CaptureError
 
 CONSENSUS = 0.9
-HAIR_SHARE = 0.5
+HAIR_SHARE = 0.3
 RIM_NEIGHBOURS = 12
-RIM_SLACK, RIM_MARGIN = 1.1, 0.002
+RIM_SLACK, RIM_MARGIN = 1.1, 0.003
 TRACE_STEPS, TRACE_TOLERANCE = 48, 5e-4
 RIM_SAMPLES = 64
 

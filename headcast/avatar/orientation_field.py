@@ -109,9 +109,9 @@ def lift(
 
 
 def downhill(points: Float[Tensor, "n 3"], outward: Float[Tensor, "n 3"]) -> Float[Tensor, "n 3"]:
-    """The prior where nothing is seen: the steepest way down (−y of the skull frame) along the head; shorter on flat tops."""
+    """The prior where nothing is seen: down (−y of the skull frame), along the head where that is in the way."""
     down = torch.tensor((0.0, -1.0, 0.0)).to(points).expand_as(points)
-    return down - (down * outward).sum(-1, keepdim=True) * outward
+    return down - (down * outward).sum(-1, keepdim=True).clamp_max(0) * outward
 
 
 def diffuse(

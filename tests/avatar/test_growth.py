@@ -9,7 +9,15 @@ import pytest
 import torch
 
 from headcast.avatar.distance_grid import SignedDistanceGrid
-from headcast.avatar.growth import GrowthSettings, farthest_order, grow_strands, resample, strand_lengths, stratified
+from headcast.avatar.growth import (
+    GrowthSettings,
+    farthest_order,
+    grow_strands,
+    resample,
+    strand_lengths,
+    stratified,
+    thickness_slope,
+)
 from headcast.avatar.hair_volume import HairView, hair_occupancy, in_skull_frame, pool_view, spread_thickness
 from headcast.avatar.orientation_field import (
     OrientationField,
@@ -21,6 +29,7 @@ from headcast.avatar.orientation_field import (
     principal,
     unpack,
 )
+from headcast.avatar.voxel_grid import VoxelGrid
 from headcast.capture.camera import Camera
 from headcast.errors import CaptureError
 from headcast.geometry.rotations import axis_angle_to_matrix
@@ -221,3 +230,18 @@ def test_layers_are_stratified() -> None:
     assert float(values.min()) > 0.2 and float(values.max()) < 1
     assert torch.allclose(values.sort()[0].diff(), torch.full((99,), 0.008), atol=0.008)
     assert torch.equal(values, stratified(100, 0.2, 3))
+
+
+def test_thickness_slope_points_to_thicker_hair() -> None:
+    """A wedge of hair over a plane gains half a millimetre of thickness per millimetre of x."""
+    grid = VoxelGrid.around(torch.zeros(3), torch.tensor([0.06, 0.04, 0.06]), 0.002)
+    points = grid.centers()
+    wedge = (points[:, 1] <= 0.5 * points[:, 0]).reshape(grid.shape)
+    empty = torch.zeros(*grid.shape, 6)
+    field = OrientationField(grid, wedge, empty, empty[..., 0], empty[..., 0])
+    roots = torch.rand(300, 3, generator=torch.Generator().manual_seed(0)) * torch.tensor([0.04, 0.0, 0.04]) + 0.01 * torch.tensor(
+        [1.0, 0, 1.0]
+    )
+    slope = thickness_slope(field, roots, torch.tensor([0.0, 1.0, 0.0]).expand(300, 3))
+    assert float(slope[:, 0].median()) == pytest.approx(0.5, abs=0.15)
+    assert float(slope[:, 1:].abs().median()) < 0.05
