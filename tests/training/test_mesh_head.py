@@ -21,7 +21,7 @@ from headcast.training.samples import Views
 
 SIZE, FRAMES, CAMERAS, HELD_CAMERA, HELD_FRAME = 32, 3, 6, 2, 2
 RADIUS, HUMP, HUMP_RADIUS = 0.1, (0.0, 0.11, -0.02), 0.07
-OPTIONS = {"size": SIZE, "grid": 18, "width": 16, "features": 4, "save_every": 5}
+OPTIONS = {"size": SIZE, "grid": 18, "width": 16, "features": 4, "save_every": 5, "rate": 0.01}
 
 
 def canonical() -> CanonicalHead:
@@ -108,7 +108,7 @@ def views() -> Views:
 
 @pytest.fixture(scope="module")
 def trained(views) -> MeshHead:
-    return train_mesh_head(views, canonical(), steps=40, **OPTIONS)
+    return train_mesh_head(views, canonical(), steps=24, **OPTIONS)
 
 
 def iou(head: MeshHead, views: Views, index: int) -> float:
@@ -129,16 +129,16 @@ def test_held_out_views_show_the_hump_in_its_colours(trained, views):
 
 def test_half_and_half_equal_whole_bit_for_bit(trained, views):
     store = MemoryStore()
-    calls = {"left": 21}
+    calls = {"left": 13}
 
     def stop() -> bool:
         calls["left"] -= 1
         return calls["left"] == 0
 
     with pytest.raises(KeyboardInterrupt):
-        train_mesh_head(views, canonical(), steps=40, store=store, stop=stop, **OPTIONS)
-    assert store.load()["index"] == 20
-    resumed = train_mesh_head(views, canonical(), steps=40, store=store, **OPTIONS)
+        train_mesh_head(views, canonical(), steps=24, store=store, stop=stop, **OPTIONS)
+    assert store.load()["index"] == 12
+    resumed = train_mesh_head(views, canonical(), steps=24, store=store, **OPTIONS)
     assert all(torch.equal(tensor, resumed.state_dict()[name]) for name, tensor in trained.state_dict().items())
 
 
