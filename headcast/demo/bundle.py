@@ -1,7 +1,7 @@
 """The demo subject's geometry as a folder of npz files: all that rendering and ground truth need.
 
-``static.npz`` holds what never changes (meshes, attributes, the strands' recipe, distance grids, cameras), ``{sequence}_{frame}.npz``
-what moves. Strands are stored as their guides; `Geometry.strands` builds them with NumPy alone.
+``static.npz`` holds what never changes (meshes, attributes, the strands' recipe, distance grids, cameras),
+``{sequence}_{frame}.npz`` what moves. Strands are stored as their guides; `Geometry.strands` builds them with NumPy alone.
 """
 
 from __future__ import annotations

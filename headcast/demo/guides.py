@@ -1,4 +1,4 @@
-"""Guide strands grown from the scalp: combed away from the parting over the skull, then falling under gravity past face and bust."""
+"""Guide strands grown from the scalp: combed away from the parting over the skull, then falling by gravity past face and bust."""
 
 from __future__ import annotations
 

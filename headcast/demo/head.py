@@ -1,7 +1,7 @@
 """The demo subject's head: one identity out of the CC0 MakeHuman targets, 52 face units, a rigid head on a neck.
 
 World frame: metres, +x the subject's left, +y up, +z towards the frontal camera, origin inside the head between the ears.
-Vertices are those of the once-subdivided surface (Catmull–Clark), which is what is rendered; ``control`` vertices are its first rows.
+Vertices are those of the once-subdivided surface (Catmull–Clark), which is what is rendered; ``control`` vertices come first.
 """
 
 from __future__ import annotations

@@ -5,6 +5,7 @@ Only the subject's left half and the midline are listed; the right half is the m
 
 from __future__ import annotations
 
+from itertools import pairwise
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -68,7 +69,7 @@ def _along_jaw(rest: Float[np.ndarray, "V 3"], rows: Int[np.ndarray, "n"]) -> di
     found = {}
     for number, place in zip(range(16, 7, -1), places, strict=True):
         shares = []
-        for k, (a, b) in enumerate(zip(line[:-1], line[1:], strict=True)):
+        for k, (a, b) in enumerate(pairwise(line)):
             share = float(np.clip((place - a) @ (b - a) / ((b - a) @ (b - a)), 0, 1))
             shares.append((float(np.linalg.norm(a + share * (b - a) - place)), k, share))
         _, k, share = min(shares)

@@ -5,6 +5,7 @@ Position-based dynamics: Müller et al. 2007; following the leader with momentum
 
 from __future__ import annotations
 
+from itertools import pairwise
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -93,7 +94,7 @@ def simulate(
     """Groomed guides (m, world) at each of ``rotations``, ``seconds`` apart; at rest in the first."""
     swing = Swing(guides, pivot, skull, bust)
     frames = [swing.groomed()]
-    for before, after in zip(rotations[:-1], rotations[1:], strict=True):
+    for before, after in pairwise(rotations):
         between = Slerp([0, 1], Rotation.from_matrix(np.stack([before, after])))
         for k in range(SUBSTEPS):
             swing.step(between((k + 1) / SUBSTEPS).as_matrix(), seconds / SUBSTEPS)

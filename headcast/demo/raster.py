@@ -1,8 +1,8 @@
 """Ground truth of one view: a supersampled z-buffer of the rendered triangles and of every strand.
 
-The path tracer's own passes are noisy; coverage, orientation and depth are therefore rasterized exactly: ``SAMPLES``² samples a pixel,
-triangles by edge functions with perspective depth, strand segments as camera-facing ribbons of their real width. The kernels run on
-the CPU, where warp launches them in order, so equal input gives equal bits.
+The path tracer's own passes are noisy; coverage, orientation and depth are therefore rasterized exactly: ``SAMPLES``² samples a
+pixel, triangles by edge functions with perspective depth, strand segments as camera-facing ribbons of their real width. The kernels
+run on the CPU, where warp launches them in order, so equal input gives equal bits.
 """
 
 from __future__ import annotations
@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     from headcast.capture.camera import Camera
 
 SAMPLES = 8
+TILE = 64  # samples
+MAX_TILES = 4096
 NEAR = 0.05
 BODY, FACE, HAIR = 1, 2, 3
 CHANNELS = 8
@@ -30,7 +32,7 @@ wp.config.quiet = True
 
 @dataclass(frozen=True)
 class Ribbons:
-    """Segments of strands: ``start``/``end`` N 3 (m, world), ``radius`` N 2 (m at both ends), ``kind`` N (``HAIR``, or ``FACE`` for brows)."""
+    """Segments of strands: ``start``/``end`` N 3 (m, world), ``radius`` N 2 (m, both ends), ``kind`` N (HAIR; FACE for brows)."""
 
     start: Float[np.ndarray, "N 3"]
     end: Float[np.ndarray, "N 3"]
@@ -50,8 +52,10 @@ class Surface:
 
 @dataclass(frozen=True)
 class Truth:
-    """One view's ground truth: coverages in 0–1 over the pixel, ``angle`` rad in [0, π) (0 = image vertical, towards horizontal),
-    ``confidence`` 0–1 (length of the doubled-angle mean), ``tone`` mean strand tone of the hair, ``depth`` m at the pixel centre (0 none).
+    """One view's ground truth: coverages in 0–1 over the pixel, ``angle`` rad in [0, π) (0 = image vertical, towards horizontal).
+
+    ``confidence`` 0–1 is the length of the doubled-angle mean, ``tone`` the mean strand tone of the hair, ``depth`` m at the
+    pixel's centre (0 none).
     """
 
     alpha: Float[np.ndarray, "H W"]
@@ -223,6 +227,12 @@ def _to_samples(points: Float[np.ndarray, "n 3"], camera: Camera) -> Float[np.nd
     return np.concatenate([pixels * SAMPLES - 0.5, local[:, 2:]], axis=1).astype(np.float32)
 
 
+def _by_tile(start: Float[np.ndarray, "n 3"], end: Float[np.ndarray, "n 3"]) -> Int[np.ndarray, "n"]:
+    """An order in which neighbours in the image follow each other: the z-buffer then stays in the cache (3 × faster)."""
+    tile = np.clip((start[:, :2] + end[:, :2]) / (2 * TILE), -1, MAX_TILES).astype(np.int64)
+    return np.argsort(tile[:, 1] * (MAX_TILES + 2) + tile[:, 0], kind="stable")
+
+
 def _doubled_angle(start: Float[np.ndarray, "n 3"], end: Float[np.ndarray, "n 3"]) -> Float[np.ndarray, "n 2"]:
     step = end[:, :2] - start[:, :2]
     angle = 2 * np.arctan2(step[:, 0], step[:, 1])
@@ -234,7 +244,7 @@ def _array(values: np.ndarray, dtype: Any) -> Any:
 
 
 def draw(surface: Surface, strands: Ribbons, camera: Camera) -> Float[np.ndarray, "H W 8"]:
-    """Raw channels: alpha, hair, face, Σcos2a, Σsin2a, Σtone (all weighted by coverage), centre depth, centre owner (+triangle, -strand)."""
+    """Channels: alpha, hair, face, Σcos2a, Σsin2a, Σtone (weighted by coverage), centre depth and owner (+triangle, -strand)."""
     width, height = camera.width * SAMPLES, camera.height * SAMPLES
     depth = wp.full((height, width), EMPTY, dtype=wp.float32, device="cpu")
     owner = wp.zeros((height, width), dtype=wp.int32, device="cpu")
@@ -242,15 +252,17 @@ def draw(surface: Surface, strands: Ribbons, camera: Camera) -> Float[np.ndarray
     points = _array(_to_samples(surface.vertices, camera), wp.vec3)
     wp.launch(_draw_triangles, len(surface.triangles), [points, triangles, width, height, depth, owner], device="cpu")
     start, end = _to_samples(strands.start, camera), _to_samples(strands.end, camera)
-    radius = strands.radius * (camera.K[0, 0] * SAMPLES) / np.maximum(np.stack([start[:, 2], end[:, 2]], axis=1), NEAR)
+    order = _by_tile(start, end)
+    start, end = start[order], end[order]
+    radius = strands.radius[order] * (camera.K[0, 0] * SAMPLES) / np.maximum(np.stack([start[:, 2], end[:, 2]], axis=1), NEAR)
     segments = [_array(start, wp.vec3), _array(end, wp.vec3), _array(radius.astype(np.float32), wp.vec2)]
     wp.launch(_draw_ribbons, len(start), [*segments, width, height, depth, owner], device="cpu")
     out = wp.zeros((camera.height, camera.width, CHANNELS), dtype=wp.float32, device="cpu")
     attributes = [
         _array(surface.face.astype(np.float32), wp.float32),
-        _array(strands.kind.astype(np.int32), wp.int32),
+        _array(strands.kind[order].astype(np.int32), wp.int32),
         _array(_doubled_angle(start, end), wp.vec2),
-        _array(strands.tone.astype(np.float32), wp.float32),
+        _array(strands.tone[order].astype(np.float32), wp.float32),
     ]
     wp.launch(_resolve, (camera.height, camera.width), [depth, owner, SAMPLES, *attributes, out], device="cpu")
     return np.array(out.numpy())

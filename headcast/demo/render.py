@@ -1,6 +1,6 @@
 """Renders the bundle, resumably, with several processes; what is already there is not rendered again.
 
-Output: ``{out}/plate_{serial}.webp`` and ``{out}/{sequence}_{frame:04d}_{serial}.webp`` (lossless 8-bit RGBA, straight alpha, sRGB).
+Output: ``{out}/plate_{serial}.webp`` and ``{out}/{sequence}_{frame:04d}_{serial}.webp`` (lossless RGBA, straight alpha, sRGB).
 """
 
 from __future__ import annotations

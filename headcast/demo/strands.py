@@ -1,7 +1,7 @@
 """The full head of hair: children interpolated between guides, clumped into locks, waved, frizzed, kept out of the skin.
 
-`Recipe` holds everything random, once; `Recipe.build` makes the strands of a frame from that frame's guides with NumPy alone, so the
-rendering machine can do it too.
+`Recipe` holds everything random, once; `Recipe.build` makes the strands of a frame from that frame's guides with NumPy alone, so
+the rendering machine can do it too.
 """
 
 from __future__ import annotations
