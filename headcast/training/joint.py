@@ -32,7 +32,7 @@ class Weights:
     orientation: float = 0.05
     offset: float = 2e-4
     scale: float = 2e-3
-    view: float = 0.1
+    view: float = 0.03
     residual: float = 1e-3
     smooth: float = 2e-2
     length: float = 0.2
