@@ -32,7 +32,7 @@ rule landmarks:
 rule hair_masks:
     """Label hair, face and body in every view, with a soft hair matte."""
     input:
-        images=at.images, cameras=at.cameras, background=at.background, mattes=at.mattes, surface=at.surface_params,
+        images=at.images, cameras=at.cameras, mattes=at.mattes, surface=at.surface_params,
         model=at.head_model.format(model=settings.fitting.model),
     output: at.hair_masks
     log: at.log("hair_masks")
@@ -43,7 +43,7 @@ rule hair_masks:
     resources: mem_mb=6_000, runtime=120
     message: "labelling hair, face and body of {wildcards.subject}/{wildcards.sequence}"
     shell:
-        "python -m scripts.hair_masks --images {input.images:q} --cameras {input.cameras:q} --background {input.background:q}"
+        "python -m scripts.hair_masks --images {input.images:q} --cameras {input.cameras:q}"
         " --mattes {input.mattes:q} --surface {input.surface:q} --model {input.model:q} --settings {params.settings:q}"
         " --output {output:q} --workers {threads} --log {log:q}"
 

@@ -33,7 +33,9 @@ def test_crop_then_project_is_project_then_shift(seed: int, left: int, top: int,
 @given(st.integers(0, 99), st.integers(16, 2048), st.integers(16, 2048))
 def test_resize_then_project_is_project_then_scale(seed: int, width: int, height: int) -> None:
     view = camera(seed)
-    np.testing.assert_allclose(view.resize(width, height).project(POINTS), view.project(POINTS) * [width / 440, height / 642], atol=1e-9)
+    np.testing.assert_allclose(
+        view.resize(width, height).project(POINTS), view.project(POINTS) * [width / 440, height / 642], atol=1e-9
+    )
 
 
 @given(st.integers(0, 99))

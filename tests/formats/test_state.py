@@ -48,4 +48,13 @@ def test_there_is_never_a_second_writer(tmp_path: Path) -> None:
 def test_the_fingerprint_follows_every_part() -> None:
     base = fingerprint(code="1", settings={"steps": 3}, inputs=["x"])
     assert base == fingerprint(inputs=["x"], settings={"steps": 3}, code="1")
-    assert len({base, fingerprint(code="2", settings={"steps": 3}, inputs=["x"]), fingerprint(code="1", settings={"steps": 4}, inputs=["x"])}) == 3
+    assert (
+        len(
+            {
+                base,
+                fingerprint(code="2", settings={"steps": 3}, inputs=["x"]),
+                fingerprint(code="1", settings={"steps": 4}, inputs=["x"]),
+            }
+        )
+        == 3
+    )

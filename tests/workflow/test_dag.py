@@ -1,0 +1,184 @@
+"""The whole workflow at tiny size on the embedded subject: runs, repeats nothing, re-runs what it must, survives SIGKILL."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from headcast import load_avatar
+from headcast.formats.avatar_file import read_metadata
+
+from .test_plan import ROOT, jobs, snakemake
+
+pytestmark = pytest.mark.workflow
+FOLDER = "results/demo/HAIR"
+AVATAR = f"{FOLDER}/avatar.pth"
+TARGETS = [AVATAR, f"{FOLDER}/evaluation/metrics.json", f"{FOLDER}/scores.json", f"{FOLDER}/reenactment/reenactment.mp4"]
+DOWNSTREAM = {"train_avatar", "evaluate", "score", "reenact"}
+CAMERAS = ["222200036", "222200037", "222200040", "222200042", "222200045", "222200046", "222200047", "222200048"]
+
+
+def options(data_root: Path, **overrides: str) -> list[str]:
+    """Tiny size, half the cameras, the demo's raw capture at ``data_root``."""
+    subject = f"subjects={{demo: {{data_root: {data_root}, extra_sequences: {{HAIR: [EXP-1-head]}}}}}}"
+    extraction = overrides.pop("extraction", f"{{cameras: {json.dumps(CAMERAS)}, max_frames: 4}}")
+    return ["--config", subject, "preset=tiny", f"extraction={extraction}", *(f"{k}={v}" for k, v in overrides.items()), "--"]
+
+
+@pytest.fixture(scope="module")
+def raw(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The demo's raw capture without its ground truth."""
+    root = tmp_path_factory.mktemp("capture")
+    (root / "demo").symlink_to(ROOT / "assets/demo/demo")
+    return root
+
+
+@pytest.fixture(scope="module")
+def finished(raw: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder in which the whole workflow has run; ground truth appears only after the avatar is made."""
+    folder = tmp_path_factory.mktemp("run")
+    for targets in ([AVATAR], TARGETS):
+        done = snakemake(*options(raw), *targets, folder=folder)
+        assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-6000:]
+        truth = raw / "ground_truth"
+        if not truth.exists():
+            truth.symlink_to(ROOT / "assets/demo/ground_truth")
+    return folder
+
+
+def test_the_report_has_every_figure_that_users_are_promised(finished: Path) -> None:
+    metrics = json.loads((finished / FOLDER / "evaluation/metrics.json").read_text())
+    for group in ("held_out_cameras", "held_out_frames"):
+        assert {"psnr", "psnr_subject", "ssim", "ms_ssim", "flip", "lpips", "by_camera"} <= set(metrics[group])
+        assert 8 < metrics[group]["psnr"] < 60
+    assert set(metrics["held_out_cameras"]["by_camera"]) == {"222200037", "222200046"}
+    assert {"psnr", "ssim", "flip", "iou", "temporal_iou"} <= set(metrics["hair"])
+    assert metrics["strands"] is not None
+    assert {"download", "matting", "train_avatar"} <= set(metrics["timing_s"])
+    assert metrics["protocol"]["held_out_cameras"] == ["222200037", "222200046"]
+    assert (finished / FOLDER / "evaluation/frames.csv").read_text().count("\n") > 4
+    assert (finished / FOLDER / "evaluation/comparison.png").stat().st_size > 1000
+
+
+def test_every_stage_is_scored_against_ground_truth(finished: Path) -> None:
+    scores = json.loads((finished / FOLDER / "scores.json").read_text())
+    promised = {
+        "matting": ["mean_abs_error", "band_error"],
+        "labels": ["hair_iou", "face_iou"],
+        "orientation": ["median_deg", "p90_deg"],
+        "landmarks": ["nme_percent", "jaw_nme_percent", "recall"],
+        "fit": ["surface_median_mm", "surface_p90_mm", "reprojection_percent", "jitter_mm"],
+        "strands": ["precision_4mm_40deg", "recall_4mm_40deg"],
+    }
+    for stage, names in promised.items():
+        for name in names:
+            assert scores[stage][name] is not None, (stage, name)
+    assert scores["matting"]["mean_abs_error"] < 0.03
+    assert scores["landmarks"]["recall"] > 0.8
+
+
+def test_the_avatar_is_self_contained_and_its_hair_comes_off(finished: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    alone = Path(shutil.copy(finished / AVATAR, tmp_path / "avatar.pth"))
+    monkeypatch.chdir(tmp_path)
+    torch.load(alone, weights_only=True)
+    avatar = load_avatar(alone)
+    camera = avatar.frontal_camera(64)
+    smile = avatar.render(expression={"jawOpen": 1.0}, head_pose=[0, 0.2, 0, 0, 0, 0], camera=camera)
+    rest, bald = avatar.render(camera=camera), avatar.render(camera=camera, hair=False)
+    assert smile.image.shape == (64, 64, 3)
+    assert bool(torch.isfinite(smile.image).all())
+    assert float((smile.image - rest.image).abs().max()) > 0.02
+    assert float(rest.hair.sum()) > 10 > float(bald.hair.sum())
+
+
+def test_running_again_does_nothing_within_seconds(finished: Path, raw: Path) -> None:
+    began = time.monotonic()
+    done = snakemake(*options(raw), *TARGETS, folder=finished)
+    assert "Nothing to be done" in done.stdout + done.stderr
+    assert time.monotonic() - began < 30
+
+
+@pytest.mark.parametrize(
+    ("overrides", "expected"),
+    [
+        ({"training": "{seed: 1}"}, DOWNSTREAM),
+        ({"evaluation": "{picture_frames: 1}"}, {"evaluate"}),
+        ({"reenactment": "{repeats: 3}"}, {"reenact"}),
+        ({"orientation_maps": "{angles: 48}"}, DOWNSTREAM | {"orientation_maps"}),
+        ({"mesh_head": "{seed: 1}"}, DOWNSTREAM | {"train_mesh_head"}),
+        ({"held_out": "{frames_fraction: 0.5}"}, DOWNSTREAM | {"train_mesh_head"}),
+    ],
+)
+def test_a_setting_re_runs_its_stage_and_what_follows(overrides: dict[str, str], expected: set[str], finished: Path, raw: Path) -> None:
+    done = snakemake("-n", *options(raw, **overrides), *TARGETS, folder=finished)
+    assert set(jobs(done.stdout + done.stderr)) - {"total"} == expected
+
+
+def test_an_edit_re_runs_the_stages_that_import_it_and_a_comment_none(finished: Path, raw: Path, tmp_path: Path) -> None:
+    copy = tmp_path / "checkout"
+    shutil.copytree(ROOT, copy, ignore=shutil.ignore_patterns(".git", ".venv", "results", ".snakemake", "assets", "__pycache__", ".*"))
+    module = copy / "headcast/imaging/orientation.py"
+    plan = ["--snakefile", str(copy / "Snakefile"), "-n", *options(raw), *TARGETS]
+    module.write_text(module.read_text() + "\n# a comment\n")
+    commented = snakemake(*plan, folder=finished)
+    assert "Nothing to be done" in commented.stdout + commented.stderr, commented.stdout + commented.stderr
+    module.write_text(module.read_text() + "\nA_NEW_CONSTANT = 1\n")
+    edited = snakemake(*plan, folder=finished)
+    assert set(jobs(edited.stdout + edited.stderr)) - {"total"} == DOWNSTREAM | {"orientation_maps"}
+
+
+def test_a_changed_product_is_refused_with_one_line(finished: Path, raw: Path, tmp_path: Path) -> None:
+    member = finished / FOLDER / "mattes/0000" / f"matte_{CAMERAS[0]}.png"
+    data, times = member.read_bytes(), (member.stat().st_atime_ns, member.stat().st_mtime_ns)
+    try:
+        member.write_bytes(data[:-4])
+        done = snakemake("--forcerun", "train_mesh_head", *options(raw), f"{FOLDER}/mesh_head.pth", folder=finished)
+        said = [line for line in done.stderr.splitlines() if line.startswith("headcast: ") and member.name in line]
+        assert done.returncode != 0
+        assert said
+        assert "differs from its manifest" in said[0]
+    finally:
+        member.write_bytes(data)
+        os.utime(member, ns=times)
+
+
+def test_killed_training_goes_on_and_ends_in_the_same_avatar(finished: Path, raw: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "run"
+    shutil.copytree(finished, folder, symlinks=True)
+    (folder / AVATAR).unlink()
+    state = folder / FOLDER / "state/train_avatar/state.pt"
+    command = [sys.executable, "-m", "snakemake", "--snakefile", str(ROOT / "Snakefile"), "--cores", "2", *options(raw), AVATAR]
+    with open(tmp_path / "first.log", "w") as log:
+        process = subprocess.Popen(command, cwd=folder, start_new_session=True, stdout=log, stderr=log)
+        deadline = time.monotonic() + 240
+        while not state.exists():
+            assert process.poll() is None, (tmp_path / "first.log").read_text()
+            assert time.monotonic() < deadline
+            time.sleep(0.05)
+        os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
+    assert not (folder / AVATAR).exists()
+    snakemake("--unlock", *options(raw), folder=folder)
+    done = snakemake(*options(raw), AVATAR, folder=folder)
+    assert done.returncode == 0, done.stderr[-3000:]
+    assert "resumed at step" in (folder / FOLDER / "logs/train_avatar.log").read_text()
+    assert read_metadata(folder / AVATAR)["digest"] == read_metadata(finished / AVATAR)["digest"]
+    assert not state.exists()
+
+
+def test_the_film_plays(finished: Path) -> None:
+    from headcast.capture.video import read_video_frames
+
+    frames = [frame for _, _, frame in read_video_frames(finished / FOLDER / "reenactment/reenactment.mp4")]
+    assert len(frames) >= 8
+    assert np.abs(frames[0].astype(int) - frames[len(frames) // 4]).max() > 10
