@@ -11,11 +11,11 @@ import numpy as np
 from jaxtyping import Bool, Float, UInt8
 from scipy.linalg import solveh_banded
 
-WINDOW_SHARE = 0.14  # of the eye distance: side of the window whose motion is a point's motion
+WINDOW_SHARE = 0.12  # of the eye distance: side of the window whose motion is a point's motion
 LEVELS = 2
 EYE_DISTANCE = 120.0  # px: larger images are reduced to this before the search
 BACK_AND_FORTH_SHARE = 0.012  # of the eye distance: flow there and back must return this close
-FLOW_TRUST = 200.0  # weight of a flow step against a detection, about (1.4 % / 0.1 % of the eye distance)²
+FLOW_TRUST = 300.0  # weight of a flow step against a detection, about (1.7 % / 0.1 % of the eye distance)²
 MAX_CORRECTION_SHARE = 0.10  # flow that contradicts the detected motion by more is not of this point
 
 # FaceMesh points whose skin does not keep its looks: eyelids, inner lips, irises, outline of the face.
@@ -28,7 +28,8 @@ UNSTEADY = (
     *range(468, 478),
 )
 STEADY = np.setdiff1d(np.arange(478), UNSTEADY)
-EYE_CORNERS = (33, 263)
+EYE_CORNERS, NASION_CHIN = (33, 263), (168, 152)
+EYES_PER_HEIGHT = 0.77  # outer-eye-corner distance over nasion-chin distance of an adult face
 MIN_EYE_DISTANCE = 8.0  # px
 
 
@@ -58,6 +59,12 @@ def motion(
     return np.where(good[:, None], (forth - start)[:, 0].astype(np.float64) / zoom, np.nan)
 
 
+def face_size(points: Float[np.ndarray, "478 2"]) -> float:
+    """The eye distance (px) as seen from the front: from the side the face's height tells it; NaN without a face."""
+    width, height = (float(np.linalg.norm(points[a] - points[b])) for a, b in (EYE_CORNERS, NASION_CHIN))
+    return max(width, EYES_PER_HEIGHT * height)
+
+
 def view_motion(
     before: UInt8[np.ndarray, "H W 3"],
     after: UInt8[np.ndarray, "H W 3"],
@@ -66,7 +73,7 @@ def view_motion(
 ) -> Float[np.ndarray, "478 2"]:
     """`motion` of FaceMesh's steady points between two frames of a view; NaN for the others and where a frame has no face."""
     moved = np.full(points.shape, np.nan)
-    eye_distance = float(np.linalg.norm(points[EYE_CORNERS[0]] - points[EYE_CORNERS[1]]))
+    eye_distance = face_size(points)
     if np.isfinite(points).all() and np.isfinite(next_points).all() and eye_distance > MIN_EYE_DISTANCE:
         moved[STEADY] = motion(before, after, points[STEADY], next_points[STEADY], eye_distance)
     return moved
