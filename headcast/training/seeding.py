@@ -23,6 +23,8 @@ APART = 0.012
 WIDTH = 0.6
 """Standard deviation of a disc in units of the spacing of its neighbours."""
 MOST_VIEWS = 64
+SHADE = 0.4
+"""The mouth starts this much darker than what is mostly seen in its place: the closed lips in front of it."""
 
 
 class Surface(NamedTuple):
@@ -59,6 +61,8 @@ def seed_head(
     known = sight.weight > 0
     fallback = sight.color[known].mean(0) if bool(known.any()) else torch.full((3,), 0.5)
     colors = torch.where(known[:, None], sight.color, fallback)
+    cavity = canonical.interpolate(canonical.mouth_interior.float(), canonical.bind(points)) > 0.5
+    colors = torch.where(cavity[:, None], colors * SHADE, colors)
     return Seeds(points, normals, spacing * WIDTH, colors)
 
 
