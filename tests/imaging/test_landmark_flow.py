@@ -5,7 +5,7 @@ from __future__ import annotations
 import cv2
 import numpy as np
 
-from headcast.imaging.landmark_flow import UNSTEADY, motion, steady, view_motion
+from headcast.imaging.landmark_flow import UNSTEADY, face_size, motion, steady, view_motion
 
 
 def texture(shift: tuple[float, float] = (0.0, 0.0), seed: int = 0) -> np.ndarray:
@@ -35,6 +35,13 @@ def test_view_motion_leaves_lids_and_missing_faces_alone() -> None:
     moved = view_motion(texture(), texture((1.0, 0.0)), points, points)
     assert np.isnan(moved[list(UNSTEADY)]).all() and np.isfinite(moved).any()
     assert np.isnan(view_motion(texture(), texture(), points, points * np.nan)).all()
+
+
+def test_face_size_does_not_shrink_with_the_yaw() -> None:
+    points = np.zeros((478, 2))
+    points[[33, 263, 168, 152]] = [[-44, 0], [44, 0], [0, 0], [0, 114]]
+    front, side = face_size(points), face_size(points * [0.4, 1.0])
+    assert abs(front - 88) < 1 and abs(side - front) < 2
 
 
 def test_tracks_lose_detection_noise_and_keep_true_motion() -> None:
