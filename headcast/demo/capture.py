@@ -11,7 +11,7 @@ from headcast.demo import bundle, cameras, guides, motion, performance, strands
 from headcast.demo.distance import DistanceGrid, distance_grid
 from headcast.demo.features import Brows, Eyes, Lashes, brows
 from headcast.demo.garment import shirt
-from headcast.demo.head import Subject
+from headcast.demo.head import Subject, rigid_share
 from headcast.demo.paint import paint
 from headcast.demo.surfaces import at_barycentric, triangulate
 
@@ -30,7 +30,7 @@ def collision_grids(subject: Subject) -> dict[str, DistanceGrid]:
     middle = subject.rest[subject.triangles].mean(axis=1)
     narrow = np.abs(middle[:, 0]) < BUST_WIDE
     head = subject.triangles[(middle[:, 1] > SKULL_LOW) & narrow]
-    still = subject.rigid_share(middle) < BUST_SHARE
+    still = rigid_share(middle) < BUST_SHARE
     body = subject.triangles[still & (middle[:, 1] > BUST_LOW) & narrow]
     return {"skull": distance_grid(subject.rest, head), "bust": distance_grid(subject.rest, body, margin=0.08, spacing=0.006)}
 

@@ -66,6 +66,12 @@ def _part(quads: Int[np.ndarray, "q 4"]) -> Part:
     return Part(control, matrix, finer, local)
 
 
+def rigid_share(points: Float[np.ndarray, "n 3"]) -> Float[np.ndarray, "n"]:
+    """How far rest points (m) follow the head: 1 on the skull, 0 on the bust, smooth along the neck."""
+    height = points[:, 1] + 0.6 * np.clip(points[:, 2] - 0.015, 0, 0.1)
+    return smooth_step(-0.16, -0.075, height)
+
+
 class Subject:
     """The identity, its parts and how they move. Everything is computed from the wheel's files when first asked for."""
 
@@ -129,11 +135,6 @@ class Subject:
         """The base-mesh vertex on the other side of each one."""
         return np.asarray(cKDTree(self.base.vertices).query(self.base.vertices * [-1, 1, 1])[1])
 
-    def rigid_share(self, points: Float[np.ndarray, "n 3"]) -> Float[np.ndarray, "n"]:
-        """How far rest points follow the head: 1 on the skull, 0 on the bust, smooth along the neck."""
-        height = points[:, 1] + 0.6 * np.clip(points[:, 2] - 0.015, 0, 0.1)
-        return smooth_step(-0.16, -0.075, height)
-
     def posed(self, weights: Float[np.ndarray, "E"], rotation: Float[np.ndarray, "3 3"]) -> Float[np.ndarray, "B 3"]:
         """Base-mesh vertices (m, world) with an expression, the head turned about the neck."""
         vertices = self.neutral.copy()
@@ -142,7 +143,7 @@ class Subject:
                 index, offset = self.units[name]
                 vertices[index] += weight * offset
         turned = (vertices - self.pivot) @ rotation.T + self.pivot
-        return vertices + self.rigid_share(self.neutral)[:, None] * (turned - vertices)
+        return vertices + rigid_share(self.neutral)[:, None] * (turned - vertices)
 
     def landmark_points(self, surface: Float[np.ndarray, "V 3"]) -> Float[np.ndarray, "68 3"]:
         """The 68 landmarks on a (posed) subdivided skin."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 Colour = tuple[float, float, float]
@@ -19,13 +20,15 @@ class Nodes:
         self.tree.nodes.clear()
         self.output = self.tree.nodes.new("ShaderNodeOutputMaterial")
 
-    def node(self, kind: str, inputs: dict[str | int, Any] | None = None, **settings: Any) -> Any:
+    def node(
+        self, kind: str, inputs: Mapping[str, Any] | Mapping[int, Any] | Mapping[str | int, Any] | None = None, **settings: Any
+    ) -> Any:
         """Add a node; ``inputs`` by name or index take numbers, colours or sockets."""
         node = self.tree.nodes.new(f"ShaderNode{kind}")
         for name, value in settings.items():
             setattr(node, name, value)
-        for name, value in (inputs or {}).items():
-            self.feed(node.inputs[name], value)
+        for key, value in (inputs or {}).items():
+            self.feed(node.inputs[key], value)
         return node
 
     def feed(self, socket: Any, value: Any) -> None:

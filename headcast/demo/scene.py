@@ -192,8 +192,8 @@ def _build_studio(collection: Any) -> None:
     for i in range(9):
         x = float(rng.uniform(-2.2, 2.2))
         _box(collection, (x, -0.2, -1.5 - 0.2 * float(rng.random())), (0.03, 2.5, 0.03), post)
-        tint = tuple(float(c) for c in rng.uniform(0.02, 0.35, 3))
-        box = materials.backdrop(f"box{i}", tint, 0.4)
+        red, green, blue = rng.uniform(0.02, 0.35, 3).tolist()
+        box = materials.backdrop(f"box{i}", (red, green, blue), 0.4)
         _box(collection, (x, float(rng.uniform(-0.5, 0.6)), -1.5), (0.16, 0.11, 0.10), box)
     lamp = materials.backdrop("lamp", (1, 1, 1), 0.5, glow=0.9)
     for x in (-1.5, 0.2, 1.7):

@@ -4,16 +4,21 @@ Two layouts are read, view by view, whichever file is there:
 
 ``{sequence}/{alpha,hair,face,orientation,confidence,depth}/cam_{serial}/frame_{t:05d}.png``
     one plane a file: shares and confidence in 255ths, orientation in degrees, depth in 0.1 mm (uint16).
-``{sequence}/masks/cam_{serial}/frame_{t:05d}.webp`` · ``{sequence}/maps/cam_{serial}/frame_{t:05d}.webp`` · ``encoding.json``
-    lossless RGB pictures: alpha, hair, face · orientation, confidence, depth, in the units of ``encoding.json`` (`Encoding`)
+``{sequence}/{masks,hair_maps,depth}/cam_{serial}/frame_{t:05d}.webp``
+    lossless RGB pictures: alpha, hair, face · orientation, confidence, 0 · high byte, low byte of depth, 0; in the units that
+    ``encoding.json`` names (`Encoding`).
 
-``{sequence}/geometry.npz`` and ``{sequence}/strands.npz`` are the same in both. What a capture does not carry is None.
+``{sequence}/geometry.npz`` holds named arrays, ``{sequence}/strands.npz`` either ``strands`` (F S P 3, m) or ``codes`` (F S P 3
+integers) and ``step_m``: points are multiples of the step, stored as second differences along the strand and first ones over time.
+What a capture does not carry is None.
 """
 
 from __future__ import annotations
 
 import json
+import lzma
 import zipfile
+import zlib
 from dataclasses import dataclass, fields
 from functools import lru_cache
 from pathlib import Path
@@ -28,19 +33,26 @@ AGAIN = "obtain the ground truth again"
 ENCODING = "encoding.json"
 DEPTH_STEP_M = 1e-4
 KEPT_PICTURES = 48
-MASKS, MAPS = ("alpha", "hair", "face"), ("orientation", "confidence", "depth")
+# plane → folder of its packed picture and channel in it
+PACKED: dict[str, tuple[str, int | slice]] = {
+    "alpha": ("masks", 0),
+    "hair": ("masks", 1),
+    "face": ("masks", 2),
+    "orientation": ("hair_maps", 0),
+    "confidence": ("hair_maps", 1),
+    "depth": ("depth", slice(0, 2)),
+}
 
 
 @dataclass(frozen=True)
 class Encoding:
     """Units of the compact pictures: share = value / ``share_levels``, angle = value · ``orientation_step_deg``, confidence =
-    value / ``confidence_levels``, depth = ``depth_start_m`` + value · ``depth_step_m`` where value > 0.
+    value / ``confidence_levels``, depth = value · ``depth_step_m``.
     """
 
     share_levels: float
     orientation_step_deg: float
     confidence_levels: float
-    depth_start_m: float
     depth_step_m: float
 
 
@@ -86,8 +98,9 @@ class GroundTruth:
         if found is None:
             return None
         values, compact = found
-        start, step = (compact.depth_start_m, compact.depth_step_m) if compact else (0.0, DEPTH_STEP_M)
-        return np.where(values > 0, start + step * values, 0).astype(np.float32)
+        if compact is None:
+            return (values * np.float32(DEPTH_STEP_M)).astype(np.float32)
+        return ((256.0 * values[..., 0] + values[..., 1]) * compact.depth_step_m).astype(np.float32)
 
     def strands(self, sequence: str) -> Float[np.ndarray, "F S P 3"] | None:
         """Strand points (m, world), root first; a strand is the same hair in all frames."""
@@ -95,9 +108,12 @@ class GroundTruth:
         arrays = _archive(path)
         if arrays is None:
             return None
-        if "strands" not in arrays or arrays["strands"].ndim != 4 or arrays["strands"].shape[-1] != 3:
-            raise BadFile(path, "holds no array 'strands' of shape F S P 3", AGAIN)
-        return arrays["strands"].astype(np.float32)
+        strands = arrays.get("strands")
+        if {"codes", "step_m"} <= arrays.keys():
+            strands = arrays["codes"].astype(np.int64).cumsum(0).cumsum(2).cumsum(2) * arrays["step_m"]
+        if strands is None or strands.ndim != 4 or strands.shape[-1] != 3:
+            raise BadFile(path, "holds no strands of shape F S P 3", AGAIN)
+        return strands.astype(np.float32)
 
     def geometry(self, sequence: str) -> dict[str, np.ndarray] | None:
         """``landmarks_3d`` F 68 3, ``vertices`` F V 3, ``head_rotation`` F 3 3, ``head_translation`` F 3 … (m, world)."""
@@ -116,13 +132,13 @@ class GroundTruth:
         single = (self.root / sequence / kind / place).with_suffix(".png")
         if single.is_file():
             return _plane_of(single, None), None
-        group, names = ("masks", MASKS) if kind in MASKS else ("maps", MAPS)
+        group, channel = PACKED[kind]
         packed = (self.root / sequence / group / place).with_suffix(".webp")
         if not packed.is_file():
             return None
         if self.encoding is None:
             raise BadFile(self.root / ENCODING, f"is missing, so {packed.name} has no units", AGAIN)
-        return _plane_of(packed, names.index(kind)), self.encoding
+        return _plane_of(packed, channel), self.encoding
 
 
 def open_ground_truth(root: Path) -> GroundTruth | None:
@@ -140,14 +156,13 @@ def _read_encoding(path: Path) -> Encoding:
         values = [float(content[field.name]) for field in fields(Encoding)]
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise BadFile(path, f"does not name the units of the ground truth ({error})", AGAIN) from error
-    encoding = Encoding(*values)
-    if not (np.isfinite(values).all() and min(v for f, v in vars(encoding).items() if f != "depth_start_m") > 0):
+    if not (np.isfinite(values).all() and min(values) > 0):
         raise BadFile(path, "has units that are not positive numbers", AGAIN)
-    return encoding
+    return Encoding(*values)
 
 
-def _plane_of(path: Path, channel: int | None) -> UInt8[np.ndarray, "H W"] | UInt16[np.ndarray, "H W"]:
-    """A single-plane file, or one channel of a packed one."""
+def _plane_of(path: Path, channel: int | slice | None) -> UInt8[np.ndarray, "H W *c"] | UInt16[np.ndarray, "H W"]:
+    """A single-plane file, or some channels of a packed one."""
     picture = _picture(path, path.stat().st_mtime_ns)
     if picture.ndim != (2 if channel is None else 3):
         raise BadFile(path, f"has {picture.ndim} dimensions", AGAIN)
@@ -176,5 +191,5 @@ def _archive(path: Path) -> dict[str, np.ndarray] | None:
     try:
         with np.load(path, allow_pickle=False) as archive:
             return {name: archive[name] for name in archive.files}
-    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
+    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile, zlib.error, lzma.LZMAError) as error:
         raise BadFile(path, f"is no readable archive of arrays ({error})", AGAIN) from error

@@ -9,11 +9,12 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from headcast.demo.truth_files import STRAND_STEP_M, strand_codes, write_archive
 from headcast.errors import BadFile
 from headcast.formats.ground_truth import GroundTruth, open_ground_truth
 
 SERIAL, FRAME = "222200037", 4
-ENCODING = {"share_levels": 64, "orientation_step_deg": 2, "confidence_levels": 31, "depth_start_m": 0.6, "depth_step_m": 0.002}
+ENCODING = {"share_levels": 64, "orientation_step_deg": 2, "confidence_levels": 31, "depth_step_m": 0.0005}
 SHARES = {
     "alpha": np.array([[0, 1.0], [0.5, 0.25]]),
     "hair": np.array([[0, 1.0], [0.25, 0]]),
@@ -42,8 +43,10 @@ def single_planes(root: Path) -> GroundTruth:
 
 def packed(root: Path) -> GroundTruth:
     save(root, "masks", ".webp", np.stack([np.rint(share * 64) for share in SHARES.values()], axis=-1).astype(np.uint8))
-    depth = np.where(DEPTH > 0, np.rint((DEPTH - 0.6) / 0.002), 0)
-    save(root, "maps", ".webp", np.stack([DEGREES / 2, np.rint(CONFIDENCE * 31), depth], axis=-1).astype(np.uint8))
+    none = np.zeros_like(DEGREES)
+    save(root, "hair_maps", ".webp", np.stack([DEGREES / 2, np.rint(CONFIDENCE * 31), none], axis=-1).astype(np.uint8))
+    depth = np.rint(DEPTH / 0.0005).astype(int)
+    save(root, "depth", ".webp", np.stack([depth >> 8, depth & 255, none], axis=-1).astype(np.uint8))
     (root / "encoding.json").write_text(json.dumps(ENCODING))
     return open_ground_truth(root) or pytest.fail("not opened")
 
@@ -90,6 +93,14 @@ def test_strands_and_geometry_come_back(tmp_path: Path) -> None:
     assert read.dtype == np.float32
     np.testing.assert_allclose(read, strands, atol=2e-3)
     assert geometry["landmarks_3d"].shape == (2, 68, 3)
+
+
+def test_coded_strands_come_back_to_half_a_step(tmp_path: Path) -> None:
+    strands = np.random.default_rng(0).normal(scale=0.1, size=(3, 5, 8, 3))
+    write_archive(tmp_path / "HAIR/strands.npz", strand_codes(strands))
+    truth = open_ground_truth(tmp_path)
+    assert truth is not None
+    np.testing.assert_allclose(truth.strands("HAIR"), strands, atol=STRAND_STEP_M / 2 + 1e-7)
 
 
 @pytest.mark.parametrize(("layout", "name"), [(single_planes, "alpha"), (packed, "masks")])
