@@ -152,7 +152,7 @@ def principal_components(
 
 def _identity(
     rest: Float[np.ndarray, "V 3"], kept: Int[np.ndarray, "V"], weights: Float[np.ndarray, "V"], skull: Float[np.ndarray, "V"]
-):
+) -> tuple[Float[np.ndarray, "V 3"], Float[np.ndarray, "I V 3"]]:
     rng = np.random.default_rng(SEED)
     count = len(base_mesh().vertices)
     macros = _dense(_macro_names(), kept, count)

@@ -14,7 +14,7 @@ import zipfile
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -154,9 +154,9 @@ def _write(cache: Path, arrays: dict[str, np.ndarray]) -> None:
 
 
 def _from_arrays(arrays: dict[str, np.ndarray]) -> OpenHead:
-    plain = {key: value for key, value in arrays.items() if key in OpenHead.__dataclass_fields__ and key != "expression_names"}
+    plain: dict[str, Any] = {key: value for key, value in arrays.items() if key in OpenHead.__dataclass_fields__}
+    plain["expression_names"] = tuple(str(name) for name in arrays["expression_names"])
     return OpenHead(
-        expression_names=tuple(str(name) for name in arrays["expression_names"]),
         eyes=(arrays["left_eye"], arrays["right_eye"]),
         landmark_embedding=Embedding(arrays["landmark_corners"], arrays["landmark_weights"]),
         dense_embedding=Embedding(arrays["dense_corners"], arrays["dense_weights"]),

@@ -49,14 +49,23 @@ def motion(
     start, guess = (np.ascontiguousarray(zoom * p - 0.5, dtype=np.float32)[:, None] for p in (points, guesses))
     eye_distance = zoom * eye_distance
     window = max(7, int(WINDOW_SHARE * eye_distance) | 1)
-    options = {"winSize": (window, window), "maxLevel": LEVELS, "flags": cv2.OPTFLOW_USE_INITIAL_FLOW}
-    forth, found, _ = cv2.calcOpticalFlowPyrLK(*grays, start, guess.copy(), **options)
-    back, returned, _ = cv2.calcOpticalFlowPyrLK(*grays[::-1], forth, start.copy(), **options)
+    forth, found = _lucas_kanade(grays[0], grays[1], start, guess, window)
+    back, returned = _lucas_kanade(grays[1], grays[0], forth, start, window)
     missed = np.linalg.norm(back - start, axis=-1)[:, 0]
     far = np.linalg.norm(forth - guess, axis=-1)[:, 0]
     good = (found[:, 0] > 0) & (returned[:, 0] > 0) & (missed < BACK_AND_FORTH_SHARE * eye_distance)
     good &= far < MAX_CORRECTION_SHARE * eye_distance
     return np.where(good[:, None], (forth - start)[:, 0].astype(np.float64) / zoom, np.nan)
+
+
+def _lucas_kanade(
+    before: np.ndarray, after: np.ndarray, start: Float[np.ndarray, "N 1 2"], guess: Float[np.ndarray, "N 1 2"], window: int
+) -> tuple[Float[np.ndarray, "N 1 2"], UInt8[np.ndarray, "N 1"]]:
+    """Where points of one grey image are in the next, and 1 where found."""
+    moved, found, _ = cv2.calcOpticalFlowPyrLK(
+        before, after, start, guess.copy(), winSize=(window, window), maxLevel=LEVELS, flags=cv2.OPTFLOW_USE_INITIAL_FLOW
+    )
+    return np.asarray(moved), np.asarray(found)
 
 
 def face_size(points: Float[np.ndarray, "478 2"]) -> float:
