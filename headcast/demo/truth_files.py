@@ -17,6 +17,7 @@ from headcast.demo.truth_cache import KEY_FRAMES, LEVELS, TruthCache
 from headcast.formats.atomic import atomic_path, write_json
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
 
     from jaxtyping import Float, UInt8
@@ -41,16 +42,14 @@ def write_encoding(root: Path) -> Path:
 
 def write_view(root: Path, cache: TruthCache, sequence: str, frame: int, serial: str) -> None:
     """Masks of a view; of a key frame also orientation and, in the first frame, depth. Files that exist stay."""
-    place = f"cam_{serial}/frame_{frame:05d}"
-    masks = root / sequence / "masks" / f"{place}.webp"
-    if masks.exists():
-        return
-    view = cache.load(sequence, frame, serial)
-    if frame in KEY_FRAMES:
-        _write(root / sequence / "hair_maps" / f"{place}.webp", webp(hair_map(view)))
-    if frame in DEPTH_FRAMES:
-        _write(root / sequence / "depth" / f"{place}.webp", webp(depth_map(view)))
-    _write(masks, webp(mask_picture(view)))
+    kinds: dict[str, Callable[[dict[str, np.ndarray]], np.ndarray]] = {"masks": mask_picture}
+    kinds |= {"hair_maps": hair_map} if frame in KEY_FRAMES else {}
+    kinds |= {"depth": depth_map} if frame in DEPTH_FRAMES else {}
+    for kind, picture in kinds.items():
+        path = root / sequence / kind / f"cam_{serial}" / f"frame_{frame:05d}.webp"
+        if not path.exists():
+            with atomic_path(path) as temporary:
+                temporary.write_bytes(webp(picture(cache.load(sequence, frame, serial))))
 
 
 def mask_picture(view: dict[str, np.ndarray]) -> UInt8[np.ndarray, "H W 3"]:
@@ -100,8 +99,3 @@ def webp(pixels: UInt8[np.ndarray, "H W 3"]) -> bytes:
     buffer = io.BytesIO()
     Image.fromarray(np.ascontiguousarray(pixels)).save(buffer, "WEBP", lossless=True, exact=True, quality=75, method=4)
     return buffer.getvalue()
-
-
-def _write(path: Path, data: bytes) -> None:
-    with atomic_path(path) as temporary:
-        temporary.write_bytes(data)
