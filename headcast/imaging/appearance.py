@@ -16,14 +16,15 @@ from headcast.imaging.unmixing import gaussian
 
 FEATURES = 4
 COMPONENTS = 4
+FINE, POOL = 0.7, 3.0  # px: detail of lightness, and the neighbourhood that shares it
 LEAST_VARIANCE = np.array([2.0, 1.0, 1.0, 0.02])
 
 
 def features(image: UInt8[np.ndarray, "H W 3"], unit: float) -> Float[np.ndarray, "H W 4"]:
     """Lab (L in 0 … 100) blurred by ``unit`` pixels, and the logarithm of the local contrast of L."""
     lab = cv2.cvtColor(image.astype(np.float32) / 255, cv2.COLOR_RGB2LAB)
-    detail = lab[..., 0] - gaussian(lab[..., 0], 2 * unit)
-    contrast = np.log(np.sqrt(gaussian(detail * detail, 2.5 * unit)) + 0.3)
+    detail = lab[..., 0] - gaussian(lab[..., 0], max(FINE * unit, 0.5))
+    contrast = np.log(np.sqrt(gaussian(detail * detail, POOL * unit)) + 0.3)
     return np.concatenate([gaussian(lab, unit), contrast[..., None]], -1).astype(np.float32)
 
 

@@ -29,7 +29,12 @@ CLASSES = ("hair", "skin", "cloth")
 REFERENCE_SIDE = 416
 TEACHING_VIEWS = 32
 SAMPLES = 12_000
-TEMPER = 0.5  # neighbouring pixels are no independent witnesses
+LEAST_PRIOR = 1e-4
+LEARNED_SHARE = 0.6  # of the head's own statistics against an even prior
+FACE_SHARE = 0.65  # of the face mask, whose edge follows triangles and is soft
+HAIR_MIDDLE, HAIR_RAMP = 0.8, 0.4  # probabilities around 0.8 become the soft edge: skin shaded by hair looks like hair
+SMOOTHING_RADIUS, SMOOTHING_EDGE = 4, 1e-3
+TEMPER = 0.7  # neighbouring pixels are no independent witnesses
 
 
 @dataclass(frozen=True)
@@ -104,8 +109,32 @@ def project_head(view: LabelView, head: HeadRegions) -> Projected:
         raise CaptureError(f"camera {camera.serial}", "the fitted head is not in the picture")
     distance, nearest = scipy.ndimage.distance_transform_edt(front < 0, return_indices=True)
     corner = head.faces[front[tuple(nearest)]]
-    mean = [values[corner].mean(-1).astype(np.float32) for values in (head.face.astype(np.float32), head.scalp, head.head_weight)]
-    return Projected(*mean, corner[..., 0], distance.astype(np.float32), _height(pixels, head, view.alpha.shape))
+    weight = _barycentric(pixels[corner], nearest)
+    fields = [smoothed(head.face.astype(np.float64), head.faces), smoothed(head.scalp, head.faces), head.head_weight]
+    mean = [np.einsum("hwk,hwk->hw", values[corner], weight).astype(np.float32) for values in fields]
+    closest = np.take_along_axis(corner, weight.argmax(-1)[..., None], -1)[..., 0]
+    return Projected(*mean, closest, distance.astype(np.float32), _height(pixels, head, view.alpha.shape))
+
+
+def smoothed(values: Float[np.ndarray, "V"], faces: Int[np.ndarray, "T 3"], rounds: int = 6) -> Float[np.ndarray, "V"]:
+    """Average a vertex mask with its neighbours: masks cut along triangles have teeth."""
+    for _ in range(rounds):
+        total = np.bincount(faces.ravel(), np.repeat(values[faces].sum(1), 3), len(values))
+        values = total / np.maximum(3 * np.bincount(faces.ravel(), minlength=len(values)), 1)
+    return values
+
+
+def _barycentric(corners: Float[np.ndarray, "H W 3 2"], nearest: Int[np.ndarray, "2 H W"]) -> Float[np.ndarray, "H W 3"]:
+    """Weights of a triangle's corners at the head pixel that stands for each pixel (in the picture plane, clipped inside)."""
+    point = np.stack([nearest[1], nearest[0]], -1) + 0.5
+    edges = [corners[..., k - 2, :] - corners[..., k - 1, :] for k in range(3)]
+    areas = [
+        edges[k][..., 0] * (point - corners[..., k - 1, :])[..., 1] - edges[k][..., 1] * (point - corners[..., k - 1, :])[..., 0]
+        for k in range(3)
+    ]
+    total = sum(areas)
+    weight = np.clip(np.stack(areas, -1) / np.where(np.abs(total) > 1e-9, total, 1)[..., None], 0, 1)
+    return weight / weight.sum(-1, keepdims=True).clip(1e-9)
 
 
 def _height(pixels: Float[np.ndarray, "V 2"], head: HeadRegions, shape: tuple[int, int]) -> Float[np.ndarray, "H W"]:
@@ -125,12 +154,12 @@ def prior(place: Projected, covered: Float[np.ndarray, "V"] | None, unit: float)
     weights = np.stack([place.face, place.scalp, rest * place.head, rest * (1 - place.head)], -1)
     surface = weights / weights.sum(-1, keepdims=True).clip(1e-6) @ table
     if covered is not None:
-        hair = covered[place.vertex][..., None] * 0.9 + 0.05
+        hair = covered[place.vertex][..., None] * LEARNED_SHARE + (1 - LEARNED_SHARE) / 2
         learned = np.concatenate([hair, (1 - hair) * surface[..., 1:] / surface[..., 1:].sum(-1, keepdims=True)], -1)
         surface = np.where(place.head[..., None] > 0.5, learned, surface)
     beside = above * np.array([0.96, 0.035, 0.005]) + (1 - above) * np.array([0.3, 0.1, 0.6])
     blurred = gaussian((on_head * surface + (1 - on_head) * beside).astype(np.float32), 1.5 * unit)
-    return np.clip(blurred, 1e-3, 1)
+    return np.clip(blurred, LEAST_PRIOR, 1)
 
 
 def _seeds(view: LabelView, place: Projected, unit: float) -> tuple[Bool[np.ndarray, "H W"], ...]:
@@ -211,19 +240,30 @@ def posterior(
     return (share / share.sum(-1, keepdims=True)).astype(np.float32)
 
 
+def witnessed(values: Float[np.ndarray, "H W 4"], alpha: Float[np.ndarray, "H W"], unit: float) -> Float[np.ndarray, "H W 4"]:
+    """Features that the plate has no share in: pixels at and near the rim take those of the nearest opaque pixel."""
+    opaque = cv2.erode((alpha > 0.95).astype(np.uint8), np.ones((2 * round(2 * unit) + 1,) * 2)) > 0
+    if not opaque.any():
+        return values
+    nearest = scipy.ndimage.distance_transform_edt(~opaque, return_distances=False, return_indices=True)
+    return values[tuple(nearest)]
+
+
 def label_view(view: LabelView, head: HeadRegions, subject: Subject) -> Labels:
     """Label one view of a subject that was learned."""
     if view.image.shape[:2] != view.alpha.shape:
         raise CaptureError(f"camera {view.camera.serial}", "image and matte differ in size")
     unit = max(view.alpha.shape) / REFERENCE_SIDE
     place = project_head(view, head)
-    share = posterior(features(view.image, unit), prior(place, subject.covered, unit), subject.mixtures)
+    values = witnessed(features(view.image, unit), view.alpha, unit)
+    share = posterior(values, prior(place, subject.covered, unit), subject.mixtures)
     guide = view.image.astype(np.float32) / 255
-    hair = np.clip(guided_filter(guide, share[..., 0], max(2, round(4 * unit)), 1e-3), 0, 1)
+    hair = np.clip(guided_filter(guide, share[..., 0], max(2, round(SMOOTHING_RADIUS * unit)), SMOOTHING_EDGE), 0, 1)
     hair = _without_islands(hair, place, unit)
+    hair = np.clip((hair - HAIR_MIDDLE) / HAIR_RAMP + 0.5, 0, 1)
     soft = np.clip(hair * view.alpha, 0, view.alpha).astype(np.float32)
     labels = np.full(view.alpha.shape, BODY, np.uint8)
-    labels[(place.face > 0.5) & (place.outside < 8 * unit)] = FACE
+    labels[(place.face > FACE_SHARE) & (place.outside < 8 * unit)] = FACE
     labels[hair > 0.5] = HAIR
     labels[view.alpha < 0.5] = BACKGROUND
     return Labels(labels, soft)
