@@ -151,12 +151,7 @@ def _parser(inputs_type: type[Any], description: str) -> argparse.ArgumentParser
             options |= {"nargs": "*", "type": typing.get_args(kind)[0]}
         else:
             options["type"] = next((t for t in typing.get_args(kind) if t is not type(None)), kind)
-        missing = field.default is MISSING and field.default_factory is MISSING
-        options |= (
-            {"required": True}
-            if missing
-            else {"default": field.default if field.default is not MISSING else field.default_factory()}
-        )
+        options |= {"required": True} if field.default is MISSING else {"default": field.default}
         parser.add_argument("--" + field.name.replace("_", "-"), **options)
     parser.add_argument("--settings", default="{}", help="configuration sections as JSON; absent keys take their defaults")
     parser.add_argument("--log", type=Path, default=None, help="file that takes everything this command says")

@@ -231,7 +231,7 @@ def read_config(path: Path) -> Config:
 
 
 def validate(model: type[Model], values: Any, origin: str = "") -> Model:
-    """``model.model_validate`` whose first error is a one-line ``ConfigError`` naming the key path, the value and what is allowed."""
+    """``model.model_validate`` whose first error is a one-line ``ConfigError``: key path, value, what is allowed."""
     try:
         return model.model_validate(values)
     except ValidationError as error:

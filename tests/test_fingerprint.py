@@ -8,7 +8,15 @@ import pytest
 
 from headcast.fingerprint import _parse, code_hash
 
-STAGE = '"""Stage."""\nfrom headcast.maths import work\nBACKENDS = {"fast": "headcast.backend"}\n\n\ndef run():\n    """Do it."""\n    return work()\n'
+STAGE = '''"""Stage."""
+from headcast.maths import work
+BACKENDS = {"fast": "headcast.backend"}
+
+
+def run():
+    """Do it."""
+    return work()
+'''
 
 
 @pytest.fixture

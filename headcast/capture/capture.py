@@ -67,7 +67,7 @@ def focus(cameras: list[Camera]) -> Float[np.ndarray, "3"]:
 
 
 def check_calibration(cameras: list[Camera], source: str) -> None:
-    """Cameras must surround and face one point 0.2–5 m away; otherwise ``CaptureError`` says which do not, and what may be wrong."""
+    """Cameras must surround and face one point 0.2–5 m away; else ``CaptureError`` says which do not and why."""
     target = focus(cameras)
     wrong = [camera.serial for camera in cameras if not _faces(camera, target)]
     if not wrong:

@@ -15,7 +15,12 @@ from headcast.capture.nersemble import ACCESS
 from headcast.errors import AssetMissing, BadFile
 
 LINK = "NERSEMBLE_DATA_URL"
-CLIENT = "import sys, pathlib; from nersemble_data.scripts.manage_data import download; r, p, s, c = sys.argv[1:]; download(pathlib.Path(r), participant=p, sequence=s, camera=c)"
+CLIENT = """
+import pathlib, sys
+from nersemble_data.scripts.manage_data import download
+root, participant, sequence, cameras = sys.argv[1:]
+download(pathlib.Path(root), participant=participant, sequence=sequence, camera=cameras)
+"""
 logger = logging.getLogger(__name__)
 
 

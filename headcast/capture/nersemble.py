@@ -14,8 +14,8 @@ from headcast.capture.capture import Capture
 from headcast.errors import AssetMissing, BadFile, CaptureError
 
 ACCESS = (
-    "request access with the form linked at https://github.com/tobias-kirschstein/nersemble-data, then either set NERSEMBLE_DATA_URL"
-    " to the link you get or place the participant's folder there"
+    "request access with the form linked at https://github.com/tobias-kirschstein/nersemble-data, then either set"
+    " NERSEMBLE_DATA_URL to the link you get or place the participant's folder there"
 )
 
 
@@ -70,7 +70,7 @@ def _camera(serial: str, matrix: Any, intrinsics: Any, plate: Path, source: Path
     if not (0.2 * width < K[0, 2] < 0.8 * width and 0.2 * height < K[1, 2] < 0.8 * height):
         raise CaptureError(
             source,
-            f"camera {serial}: the principal point {K[:2, 2].round(1).tolist()} is not near the middle of the {width}×{height} image",
+            f"camera {serial}: the principal point {K[:2, 2].round().tolist()} is far from the middle of {width}×{height} px",
         )
     return Camera(serial, K, extrinsics, width, height)
 

@@ -1,6 +1,7 @@
 """Per-pixel products: mattes, labels with the soft hair matte, orientation.
 
-``mattes/{frame}/matte_{serial}.png`` · ``masks/{frame}/{labels,hair}_{serial}.png`` · ``orientation_maps/{frame}/orientation_{serial}.npz``
+``mattes/{frame}/matte_{serial}.png`` · ``masks/{frame}/{labels,hair}_{serial}.png`` ·
+``orientation_maps/{frame}/orientation_{serial}.npz``
 Orientation is stored on the box that has any: ``box`` (top, left, bottom, right), ``angle`` and ``confidence`` float16.
 """
 

@@ -1,7 +1,8 @@
 """Landmarks of a sequence and the fitted head: one ``npz`` each, checked on both sides.
 
 ``landmarks/landmarks.npz``: ``points`` F C 68 2 px, ``confidence`` F C 68, ``dense`` F C 478 2 px; NaN where absent.
-``params/parameters.npz`` and ``FLAME_params/parameters.npz``: the fields of ``HeadParameters``; ``FLAME_params/surface.npz``: ``vertices`` F V 3 m (world).
+``params/parameters.npz`` and ``FLAME_params/parameters.npz``: the fields of ``HeadParameters``;
+``FLAME_params/surface.npz``: ``vertices`` F V 3 m (world).
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Colour in linear light: the sRGB transfer curve and the per-camera correction of a capture (IEC 61966-2-1; Cheung et al. 2004)."""
+"""Colour in linear light: sRGB's curve and the per-camera correction of a capture (IEC 61966-2-1; Cheung et al. 2004)."""
 
 from __future__ import annotations
 

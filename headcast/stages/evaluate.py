@@ -131,7 +131,7 @@ class Gallery:
 
 def strand_figures(grown: np.ndarray, truth: np.ndarray) -> dict[str, float]:
     """``precision_4mm_40deg`` and so on, at every pair of thresholds."""
-    figures = {}
+    figures: dict[str, float] = {}
     for score in strand_scores(grown, truth):
         suffix = f"{score.distance * 1000:.0f}mm_{score.angle_deg:.0f}deg"
         figures |= {f"precision_{suffix}": score.precision, f"recall_{suffix}": score.recall, f"f_{suffix}": score.f_score}
@@ -155,11 +155,11 @@ def evaluated(avatar: Avatar, views: Views, reference: Reference, progress: Prog
             camera=camera.serial,
             sequence=sequence,
             frame=frame,
-            image=picture.image.cpu(),
+            image=picture.image.cpu() * view.visible[..., None],
             truth=view.image,
-            matte=matte,
-            hair=picture.hair.cpu(),
-            hair_truth=hair,
+            matte=matte * view.visible,
+            hair=picture.hair.cpu() * view.visible,
+            hair_truth=hair * view.visible,
             held_out_camera=bool(views.held_out_camera[view.camera]),
             held_out_frame=bool(views.held_out_frame[view.frame]),
             seconds=seconds,
@@ -177,8 +177,13 @@ def swing_sequences(avatar: Avatar, views: Views) -> dict[str, torch.Tensor] | N
     """World points of the hair in every frame of every sequence, each simulated from its own start; None without hair."""
     if avatar.hair is None:
         return None
-    tracks = {name: avatar.track[name] for name in views.sequences}
-    return {name: avatar.swing(track["rotation"], track["translation"], track["time"]) for name, track in tracks.items()}
+    moved = {}
+    for name in views.sequences:
+        track = avatar.track[name]
+        points = avatar.swing(track["rotation"], track["translation"], track["time"])
+        if points is not None:
+            moved[name] = points
+    return moved
 
 
 def held_out_by_sequence(views: Views) -> dict[str, list[int]]:

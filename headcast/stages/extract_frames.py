@@ -59,7 +59,8 @@ def extract_camera(
     serial: str, video: Path, crop: Crop, color: np.ndarray | None, stride: int, max_frames: int | None
 ) -> dict[str, bytes]:
     """The working images of one camera by member name, with the time of every kept frame (s)."""
-    members, times = {}, []
+    members: dict[str, bytes] = {}
+    times: list[float] = []
     for index, time, frame in read_video_frames(video):
         if index % stride == 0 and (max_frames is None or len(times) < max_frames):
             members[member_name("image", len(times), serial)] = png(working_image(frame, crop, color))

@@ -49,7 +49,8 @@ class Sources:
     @classmethod
     def of(cls, inputs: Any) -> Sources:
         """The manifests that a stage's inputs name."""
-        return cls(**{field.name: getattr(inputs, field.name, None) for field in fields(cls)})
+        named: dict[str, Any] = {field.name: getattr(inputs, field.name, None) for field in fields(cls)}
+        return cls(**named)
 
     def digests(self) -> dict[str, list[str]]:
         """What the result depends on: a digest of every product."""
@@ -78,17 +79,13 @@ def gather(sources: Sources, held_out: HeldOut, size: int) -> Views:
     arrays["frame"] = np.concatenate(
         [np.repeat(np.arange(count) + start, len(part["serials"])) for part, count, start in zip(parts, counts, offsets)]
     )
-    return Views(
-        **arrays,
-        cameras=tuple(serials),
-        sequences=sources.sequences,
-        sequence_of_frame=np.repeat(np.arange(len(parts)), counts),
-        frame_in_sequence=np.concatenate([np.arange(count) for count in counts]),
-        time=np.concatenate([part["times"] for part in parts]),
-        held_out_camera=np.array([serial in held_out.cameras for serial in serials]),
-        held_out_frame=np.concatenate([held_out_frames(count, held_out.frames_fraction) for count in counts]),
-        parameters=_concatenate([part["parameters"] for part in parts]),
-    )
+    arrays["sequence_of_frame"] = np.repeat(np.arange(len(parts)), counts)
+    arrays["frame_in_sequence"] = np.concatenate([np.arange(count) for count in counts])
+    arrays["time"] = np.concatenate([part["times"] for part in parts])
+    arrays["held_out_camera"] = np.array([serial in held_out.cameras for serial in serials])
+    arrays["held_out_frame"] = np.concatenate([held_out_frames(count, held_out.frames_fraction) for count in counts])
+    track = _concatenate([part["parameters"] for part in parts])
+    return Views(**arrays, cameras=tuple(serials), sequences=sources.sequences, parameters=track)
 
 
 PER_VIEW = ("images", "mattes", "hair", "labels", "angle", "confidence", "landmarks", "visible", "K", "world_to_camera")

@@ -87,7 +87,9 @@ def test_every_stage_is_scored_against_ground_truth(finished: Path) -> None:
     assert scores["landmarks"]["recall"] > 0.8
 
 
-def test_the_avatar_is_self_contained_and_its_hair_comes_off(finished: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_avatar_is_self_contained_and_its_hair_comes_off(
+    finished: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     alone = Path(shutil.copy(finished / AVATAR, tmp_path / "avatar.pth"))
     monkeypatch.chdir(tmp_path)
     torch.load(alone, weights_only=True)
@@ -119,14 +121,18 @@ def test_running_again_does_nothing_within_seconds(finished: Path, raw: Path) ->
         ({"held_out": "{frames_fraction: 0.5}"}, DOWNSTREAM | {"train_mesh_head"}),
     ],
 )
-def test_a_setting_re_runs_its_stage_and_what_follows(overrides: dict[str, str], expected: set[str], finished: Path, raw: Path) -> None:
+def test_a_setting_re_runs_its_stage_and_what_follows(
+    overrides: dict[str, str], expected: set[str], finished: Path, raw: Path
+) -> None:
     done = snakemake("-n", *options(raw, **overrides), *TARGETS, folder=finished)
     assert set(jobs(done.stdout + done.stderr)) - {"total"} == expected
 
 
 def test_an_edit_re_runs_the_stages_that_import_it_and_a_comment_none(finished: Path, raw: Path, tmp_path: Path) -> None:
     copy = tmp_path / "checkout"
-    shutil.copytree(ROOT, copy, ignore=shutil.ignore_patterns(".git", ".venv", "results", ".snakemake", "assets", "__pycache__", ".*"))
+    shutil.copytree(
+        ROOT, copy, ignore=shutil.ignore_patterns(".git", ".venv", "results", ".snakemake", "assets", "__pycache__", ".*")
+    )
     module = copy / "headcast/imaging/orientation.py"
     plan = ["--snakefile", str(copy / "Snakefile"), "-n", *options(raw), *TARGETS]
     module.write_text(module.read_text() + "\n# a comment\n")

@@ -12,9 +12,8 @@ import pytest
 
 ROOT = Path(__file__).parent.parent.parent
 AVATAR = "results/demo/HAIR/avatar.pth"
-STAGES = {
-    "download", "extract_frames", "matting", "landmarks", "head_model", "fit_head", "hair_masks", "orientation_maps", "train_mesh_head", "train_avatar"
-}  # fmt: skip
+SHARED = {"head_model", "train_mesh_head", "train_avatar"}
+STAGES = SHARED | {"download", "extract_frames", "matting", "landmarks", "fit_head", "hair_masks", "orientation_maps"}
 
 
 def snakemake(*arguments: str, folder: Path, **environment: str) -> subprocess.CompletedProcess[str]:
@@ -25,7 +24,12 @@ def snakemake(*arguments: str, folder: Path, **environment: str) -> subprocess.C
 
 
 def config(**overrides: str) -> list[str]:
-    return ["--config", f"subjects={{demo: {{data_root: {ROOT / 'assets/demo'}, extra_sequences: {{HAIR: [EXP-1-head]}}}}}}", *(f"{k}={v}" for k, v in overrides.items()), "--"]
+    return [
+        "--config",
+        f"subjects={{demo: {{data_root: {ROOT / 'assets/demo'}, extra_sequences: {{HAIR: [EXP-1-head]}}}}}}",
+        *(f"{k}={v}" for k, v in overrides.items()),
+        "--",
+    ]
 
 
 def jobs(output: str) -> dict[str, int]:
@@ -39,8 +43,7 @@ def test_the_plan_of_the_demo_has_every_stage_once_per_sequence(tmp_path: Path) 
     done = snakemake("-n", *config(), AVATAR, folder=tmp_path)
     assert done.returncode == 0, done.stderr
     counts = jobs(done.stdout + done.stderr)
-    single = {"head_model", "train_mesh_head", "train_avatar"}
-    assert {name: counts[name] for name in STAGES} == {name: 1 if name in single else 2 for name in STAGES}
+    assert {name: counts[name] for name in STAGES} == {name: 1 if name in SHARED else 2 for name in STAGES}
 
 
 def test_the_workflow_is_lint_clean(tmp_path: Path) -> None:
