@@ -13,9 +13,8 @@ from headcast.avatar.distance_grid import SignedDistanceGrid
 from headcast.avatar.gaussian_head import GaussianHead
 from headcast.avatar.strand_losses import anchoring, inside_head, length_preservation, smoothness
 from headcast.avatar.strands import StrandHair
-from headcast.training.losses import l1, masked_mean, matte_loss, orientation_loss
+from headcast.training.losses import dssim, l1, masked_mean, matte_loss, orientation_loss
 from headcast.training.samples import View
-from headcast.training.structure import structural_dissimilarity
 
 MILLIMETRE = 1e-3
 HAIR_RECALL, HAIR_PRECISION = 1.0, 0.4
@@ -47,7 +46,7 @@ def image_terms(picture: Rendered, view: View, weights: Weights) -> dict[str, Fl
     missing, excess = torch.relu(hair - picture.hair), torch.relu(picture.hair - hair)
     return {
         "l1": weights.l1 * l1(picture.image, view.image, view.visible),
-        "dssim": weights.dssim * structural_dissimilarity(picture.image, view.image, view.visible),
+        "dssim": weights.dssim * dssim(picture.image, view.image, view.visible),
         "matte": weights.matte * matte_loss(picture.alpha, view.matte, view.visible),
         "hair": weights.hair * masked_mean(HAIR_RECALL * missing + HAIR_PRECISION * excess, view.visible),
         "orientation": weights.orientation

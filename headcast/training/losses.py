@@ -5,6 +5,8 @@ Images are H W C float in [0, 1]; masks H W; a term whose mask is empty is 0 (an
 
 from __future__ import annotations
 
+from functools import lru_cache
+
 import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
@@ -36,9 +38,17 @@ def gaussian_window(size: int, sigma: float, like: Tensor) -> Float[Tensor, "siz
     return window / window.sum()
 
 
-def _blur_valid(planes: Float[Tensor, "B 1 H W"], window: Float[Tensor, "K"]) -> Float[Tensor, "B 1 h w"]:
-    """Separable correlation without padding."""
-    return functional.conv2d(functional.conv2d(planes, window[None, None, None, :]), window[None, None, :, None])
+@lru_cache(maxsize=8)
+def band(size: int, dtype: torch.dtype, device: torch.device) -> Float[Tensor, "h size"]:
+    """The matrix that blurs ``size`` samples with the window of SSIM, without padding (h = size − 10).
+
+    A blur along rows and columns as ``B X Bᵀ``: the gradient of two products is much cheaper on a CPU than that of a convolution.
+    """
+    window = gaussian_window(SSIM_WINDOW, SSIM_SIGMA, torch.zeros(1, dtype=dtype, device=device))
+    rows = size - SSIM_WINDOW + 1
+    eye = torch.eye(rows, dtype=dtype, device=device)
+    shifted = [functional.pad(eye, (k, size - rows - k)) * window[k] for k in range(SSIM_WINDOW)]
+    return torch.stack(shifted).sum(0)
 
 
 def ssim_map(image: Float[Tensor, "H W C"], truth: Float[Tensor, "H W C"]) -> Float[Tensor, "h w C"]:
@@ -48,16 +58,14 @@ def ssim_map(image: Float[Tensor, "H W C"], truth: Float[Tensor, "H W C"]) -> Fl
     """
     if min(image.shape[:2]) < SSIM_WINDOW:
         raise ValueError(f"SSIM needs at least {SSIM_WINDOW} × {SSIM_WINDOW} pixels, not {image.shape[0]} × {image.shape[1]}")
-    channels = image.shape[2]
-    x, y = image.permute(2, 0, 1)[:, None], truth.permute(2, 0, 1)[:, None]
-    window = gaussian_window(SSIM_WINDOW, SSIM_SIGMA, image)
-    moments = _blur_valid(torch.cat([x, y, x * x, y * y, x * y]), window).split(channels)
+    rows, columns = (band(size, image.dtype, image.device) for size in image.shape[:2])
+    x, y = image.permute(2, 0, 1), truth.permute(2, 0, 1)
+    moments = (rows @ torch.cat((x, y, x * x, y * y, x * y)) @ columns.T).split(image.shape[2])
     mean_x, mean_y, square_x, square_y, product = moments
-    variance_x, variance_y = square_x - mean_x**2, square_y - mean_y**2
-    covariance = product - mean_x * mean_y
-    numerator = (2 * mean_x * mean_y + SSIM_C1) * (2 * covariance + SSIM_C2)
-    denominator = (mean_x**2 + mean_y**2 + SSIM_C1) * (variance_x + variance_y + SSIM_C2)
-    return (numerator / denominator)[:, 0].permute(1, 2, 0)
+    both, squares = mean_x * mean_y, mean_x.square() + mean_y.square()
+    numerator = (2 * both + SSIM_C1) * (2 * (product - both) + SSIM_C2)
+    denominator = (squares + SSIM_C1) * (square_x + square_y - squares + SSIM_C2)
+    return (numerator / denominator).permute(1, 2, 0)
 
 
 def dssim(
@@ -67,9 +75,8 @@ def dssim(
     values = (1 - ssim_map(image, truth)) / 2
     if visible is None:
         return values.mean()
-    hidden = 1 - visible.to(image.dtype)
-    clear = functional.max_pool2d(hidden[None, None], SSIM_WINDOW, stride=1)[0, 0] < 0.5
-    return masked_mean(values, clear)
+    rows, columns = (band(size, image.dtype, image.device) for size in image.shape[:2])
+    return masked_mean(values, rows @ (~visible.bool()).to(image.dtype) @ columns.T < 1e-6)
 
 
 def matte_loss(alpha: Float[Tensor, "H W"], matte: Float[Tensor, "H W"], visible: Tensor | None = None) -> Float[Tensor, ""]:

@@ -15,10 +15,8 @@ from headcast.heads.model import HeadParameters
 from headcast.training.gaussian_head import Schedule, composited, train_avatar
 from headcast.training.hair import sway
 from headcast.training.loop import MemoryStore
-from headcast.training.losses import dssim
 from headcast.training.samples import Views
 from headcast.training.seeding import look, seed_head
-from headcast.training.structure import structural_dissimilarity
 from tests.ball import UNITS, ball_avatar, camera, canonical_ball, tuft
 
 SIZE, FRAMES, CAMERAS, HELD_CAMERA, HELD_FRAME = 32, 3, 5, 2, 2
@@ -142,15 +140,6 @@ def test_a_stopped_run_goes_on_to_the_same_bits(views: Views) -> None:
     assert store.state is not None and store.state["index"] == 7
     resumed = tensors(train(views, 12, store=store))
     assert all(torch.equal(whole[name], resumed[name]) for name in whole)
-
-
-def test_structural_term_equals_its_convolution() -> None:
-    generator = torch.Generator().manual_seed(0)
-    one, two = torch.rand(20, 31, 3, generator=generator), torch.rand(20, 31, 3, generator=generator)
-    visible = torch.ones(20, 31, dtype=torch.bool)
-    visible[:3, :5] = False
-    assert torch.allclose(structural_dissimilarity(one, two), dssim(one, two), atol=1e-6)
-    assert torch.allclose(structural_dissimilarity(one, two, visible), dssim(one, two, visible), atol=1e-6)
 
 
 def test_composites_are_black_outside_the_matte(views: Views) -> None:
