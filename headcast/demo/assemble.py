@@ -156,7 +156,7 @@ def frames(sources: Sources, sequence: str, serial: str) -> Iterator[UInt8[np.nd
     for frame in range(sources.geometry.frames[sequence]):
         view = sources.cache.load(sequence, frame, serial)
         alpha, hair = (view[name].astype(np.float64) / LEVELS for name in ("alpha", "hair"))
-        colour = develop.subject_colour(sources.picture(sequence, frame, serial))
+        colour = develop.subject_colour(sources.picture(sequence, frame, serial), alpha > 0)
         colour = develop.strand_contrast(colour, hair, view["tone"].astype(np.float64) / TONE_STEPS, STRAND_CONTRAST)
         linear = develop.over(colour, alpha, plate)
         yield develop.film(linear, sources.matrices[serial], noise(sequence, frame, serial))

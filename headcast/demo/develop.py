@@ -11,12 +11,12 @@ import numpy as np
 from scipy.ndimage import gaussian_filter
 
 if TYPE_CHECKING:
-    from jaxtyping import Float, UInt8
+    from jaxtyping import Bool, Float, UInt8
 
 NOISE_SIGMA = 0.004
 CAST_SEED, CAST_GAIN, CAST_MIX, CAST_EXPOSURE = 902, 0.08, 0.025, 0.04
 FILL_SIGMAS = (0.8, 1.6, 3.2, 6.4, 12.8)
-CERTAIN_WEIGHT = 0.05
+CERTAIN_WEIGHT = 0.01
 TONE_SIGMA = 2.5
 
 
@@ -41,20 +41,20 @@ def color_matrices(serials: list[str], seed: int = CAST_SEED) -> dict[str, Float
     return matrices
 
 
-def subject_colour(picture: UInt8[np.ndarray, "H W 4"]) -> Float[np.ndarray, "H W 3"]:
-    """Linear straight colour of the subject, continued beyond its rendered coverage from the nearest rendered pixels.
+def subject_colour(picture: UInt8[np.ndarray, "H W 4"], wanted: Bool[np.ndarray, "H W"]) -> Float[np.ndarray, "H W 3"]:
+    """Linear straight colour of the subject, where it is ``wanted`` continued beyond its rendered coverage.
 
     A normalised blur, wider and wider, fills what the narrower one leaves uncertain.
     """
     alpha = picture[..., 3] / 255.0
-    linear = decode_srgb(picture[..., :3] / 255.0) * alpha[..., None]
-    colour, known = linear, alpha
-    result = colour / np.maximum(known, 1e-6)[..., None]
-    certain = np.clip(known / CERTAIN_WEIGHT, 0, 1)
+    result = decode_srgb(picture[..., :3] / 255.0)
+    linear = result * alpha[..., None]
+    certain = np.clip(alpha / CERTAIN_WEIGHT, 0, 1)
     for sigma in FILL_SIGMAS:
+        if certain[wanted].min(initial=1) >= 1:
+            break
         weight = gaussian_filter(alpha, sigma)
-        blurred = np.stack([gaussian_filter(linear[..., k], sigma) for k in range(3)], axis=-1)
-        wider = blurred / np.maximum(weight, 1e-9)[..., None]
+        wider = np.stack([gaussian_filter(linear[..., k], sigma) for k in range(3)], axis=-1) / np.maximum(weight, 1e-9)[..., None]
         result = certain[..., None] * result + (1 - certain[..., None]) * wider
         certain = np.maximum(certain, np.clip(weight / CERTAIN_WEIGHT, 0, 1))
     return result

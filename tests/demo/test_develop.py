@@ -34,7 +34,7 @@ def test_noise_has_the_promised_spread_and_follows_its_generator() -> None:
 def test_colour_is_kept_where_it_was_rendered_and_continued_beyond() -> None:
     picture = np.zeros((40, 40, 4), np.uint8)
     picture[:, :20] = (200, 100, 50, 255)
-    colour = develop.subject_colour(picture)
+    colour = develop.subject_colour(picture, np.ones((40, 40), bool))
     expected = develop.decode_srgb(np.array([200, 100, 50]) / 255)
     np.testing.assert_allclose(colour[:, :20], np.broadcast_to(expected, (40, 20, 3)), atol=1e-9)
     np.testing.assert_allclose(colour[:, 20:40], np.broadcast_to(expected, (40, 20, 3)), rtol=1e-3)
