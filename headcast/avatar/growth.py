@@ -34,6 +34,8 @@ SLOPE_NEIGHBOURS, THICKEST = 40, 0.05
 OUTWARD_WEIGHT, THICKER_WEIGHT = 0.3, 4.0
 POWER_STEPS = 3
 LONGEST_SCALP = 0.4
+COHERENT = 0.6
+"""Neighbouring directions whose mean is shorter than this part from each other."""
 
 
 @dataclass(frozen=True)
@@ -122,7 +124,9 @@ def scalp_distances(
 ) -> tuple[Float[Tensor, "n"], Float[Tensor, "n"]]:
     """How much scalp (m) lies upstream and downstream of each root along the flow of ``directions``, to its edge or a parting."""
     mesh_size = float(nearest(roots, roots, 2)[0][:, 1].median())
-    flow = functional.normalize(directions[nearest(roots, roots, SIGN_NEIGHBOURS)[1]].mean(1), dim=-1)
+    around = directions[nearest(roots, roots, min(SIGN_NEIGHBOURS, len(roots)))[1]]
+    parting = around.mean(1).norm(dim=-1) < COHERENT
+    flow = functional.normalize((around * (around * directions[:, None]).sum(-1, keepdim=True).clamp_min(0)).sum(1), dim=-1)
     distances = []
     for sign in (-1.0, 1.0):
         here, before = roots, flow
@@ -133,7 +137,8 @@ def scalp_distances(
             here = here - head(here)[:, None] * head.gradient(here)
             away, index = nearest(here, roots, 1)
             ahead = flow[index[:, 0]]
-            alive = alive & (away[:, 0] < 2 * mesh_size) & ((ahead * before).sum(-1) > 0)
+            alive = alive & (away[:, 0] < 2 * mesh_size) & ((ahead * before).sum(-1) > COHERENT)
+            alive = alive & ~(parting[index[:, 0]] & (sign < 0))
             walked, before = walked + step * alive, torch.where(alive[:, None], ahead, before)
             if not bool(alive.any()):
                 break
