@@ -1,4 +1,4 @@
-"""Render the demo subject's pictures from its geometry bundle (runs in Blender's Python: envs/blender.yaml)."""
+"""Render the demo subject's pictures from its geometry bundle (in Blender's Python, envs/blender.yaml, but for --device raster)."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("bundle", type=Path)
     parser.add_argument("out", type=Path)
-    parser.add_argument("--device", choices=("cpu", "cuda", "optix"), default="cpu")
+    parser.add_argument("--device", choices=("cpu", "cuda", "optix", "raster"), default="cpu", help="raster needs no Blender")
     parser.add_argument("--samples", type=int, default=8)
     parser.add_argument("--plate-samples", type=int, default=64)
     parser.add_argument("--threads", type=int, default=1)

@@ -13,9 +13,13 @@ import tarfile
 import time
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING, Protocol
 
 from headcast.demo.bundle import Geometry, open_bundle
 from headcast.errors import OutOfResources
+
+if TYPE_CHECKING:
+    import numpy as np
 
 logger = logging.getLogger(__name__)
 PLATE = "plate"
@@ -24,7 +28,10 @@ PART_BYTES = 15_000_000
 
 @dataclass(frozen=True)
 class Settings:
-    """``device`` cpu, cuda or optix; ``samples`` a pixel; ``seconds`` after which no new picture is begun (0: no limit)."""
+    """``device`` cpu, cuda or optix (Cycles) or raster (`headcast.demo.shade`, no Blender); ``samples`` a pixel (Cycles).
+
+    ``seconds``: after these no new picture is begun (0: no limit).
+    """
 
     bundle: Path
     out: Path
@@ -58,19 +65,18 @@ def picture_path(out: Path, item: tuple[str, int, str]) -> Path:
 
 def render_share(settings: Settings, share: int, shares: int) -> int:
     """Render every ``shares``-th group of pictures of one pose that is missing; returns how many were made."""
-    from headcast.demo.scene import Scene
-
     began = time.monotonic()
     geometry = open_bundle(settings.bundle)
     wanted = picture_names(geometry, settings)
-    poses = sorted({item[:2] for item in wanted})[share::shares]
-    scene, made = None, 0
+    poses = sorted({item[:2] for item in wanted}, key=lambda pose: (pose[1], pose[0]))[share::shares]
+    scene: Renderer | None = None
+    made = 0
     for pose in poses:
         missing = [item for item in wanted if item[:2] == pose and not picture_path(settings.out, item).exists()]
         if not missing:
             continue
-        scene = scene or Scene(geometry, settings.device, settings.samples, settings.threads)
-        scene.scene.cycles.samples = settings.plate_samples if pose[0] == PLATE else settings.samples
+        scene = scene or _renderer(geometry, settings)
+        scene.refine(settings.plate_samples if pose[0] == PLATE else settings.samples)
         if pose[0] != PLATE:
             scene.pose(geometry.frame(*pose))
         scene.show(subject=pose[0] != PLATE)
@@ -82,12 +88,38 @@ def render_share(settings: Settings, share: int, shares: int) -> int:
     return made
 
 
-def _render_one(scene: object, out: Path, item: tuple[str, int, str]) -> None:
+class Renderer(Protocol):
+    """What renders: the Blender scene, or the shader of the exact z-buffer."""
+
+    def refine(self, samples: int) -> None:
+        """Samples a pixel from now on."""
+
+    def pose(self, frame: dict[str, np.ndarray]) -> None:
+        """Move the subject to a frame."""
+
+    def show(self, subject: bool) -> None:
+        """Either the subject on a transparent film, or the empty studio."""
+
+    def look(self, serial: str, path: str, seed: int) -> None:
+        """Write the view of a camera to ``path``."""
+
+
+def _renderer(geometry: Geometry, settings: Settings) -> Renderer:
+    if settings.device == "raster":
+        from headcast.demo.shade import Shader
+
+        return Shader(geometry)
+    from headcast.demo.scene import Scene
+
+    return Scene(geometry, settings.device, settings.samples, settings.threads)
+
+
+def _render_one(scene: Renderer, out: Path, item: tuple[str, int, str]) -> None:
     path = picture_path(out, item)
     temporary = path.with_name(f".{os.getpid()}_{path.name}")
     began = time.monotonic()
     seed = 1 + sum(ord(c) * (k + 7) for k, c in enumerate(path.name))
-    scene.look(item[2], str(temporary), seed)  # type: ignore[attr-defined]
+    scene.look(item[2], str(temporary), seed)
     temporary.replace(path)
     logger.info("%s in %.2f s", path.name, time.monotonic() - began)
 

@@ -63,6 +63,10 @@ class Scene:
         self.studio.hide_render = subject
         self.scene.render.film_transparent = subject
 
+    def refine(self, samples: int) -> None:
+        """Samples a pixel from now on."""
+        self.scene.cycles.samples = samples
+
     def look(self, serial: str, path: str, seed: int) -> None:
         """Render the view of a camera to ``path`` (format by `_configure`)."""
         import bpy

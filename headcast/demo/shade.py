@@ -16,7 +16,6 @@ from scipy import sparse
 
 from headcast.demo import raster
 from headcast.demo.shading_kernels import (
-    AMBIENT,
     CLOTH,
     COLOUR,
     COLUMNS,
@@ -48,8 +47,8 @@ if TYPE_CHECKING:
     from headcast.demo.bundle import Geometry
 
 BLOCK = 2  # samples: surfaces are lit 4 × 4 times a pixel
-HAIR_KNOTS = 12
-HAIR_ABSORPTION = 0.55
+HAIR_KNOTS = 11
+HAIR_ABSORPTION = 0.85
 EXPOSURE = 1.0
 MATERIAL = {"skin": SKIN, "teeth": TEETH, "tongue": TONGUE, "eye_l": EYE, "eye_r": EYE, "shirt": CLOTH}
 PLAIN = {"teeth": (0.68, 0.62, 0.53), "tongue": (0.42, 0.13, 0.12), "shirt": (0.060, 0.118, 0.124)}
@@ -61,9 +60,9 @@ EYE_COLOURS = (
     (0.095, 0.115, 0.06),
     (0.05, 0.072, 0.05),
     (0.014, 0.016, 0.014),
-    (0.60, 0.55, 0.52),
-    (0.70, 0.63, 0.59),
-    (0.60, 0.36, 0.32),
+    (0.52, 0.46, 0.43),
+    (0.58, 0.50, 0.46),
+    (0.52, 0.31, 0.27),
 )
 
 
@@ -153,7 +152,9 @@ def studio_of(camera: Camera) -> Any:
     studio.irradiance = array(np.array([light[2] * np.array(light[3]) for light in LIGHTS]), wp.vec3)
     studio.centre = wp.vec3(*(float(x) for x in camera.center))
     away = np.arange(LUT_SIZE) * LUT_STEP
-    studio.eye = array(np.stack([np.interp(away, EYE_STOPS_M, column) for column in zip(*EYE_COLOURS, strict=True)], axis=1), wp.vec3)
+    studio.eye = array(
+        np.stack([np.interp(away, EYE_STOPS_M, column) for column in zip(*EYE_COLOURS, strict=True)], axis=1), wp.vec3
+    )
     return studio
 
 
@@ -228,6 +229,9 @@ class Shader:
         self.geometry, self.cameras = geometry, cameras_of(geometry)
         self._posed: View | None = None
         self._shown: View | None = None
+
+    def refine(self, samples: int) -> None:
+        """Nothing: the samples a pixel are the ground truth's."""
 
     def pose(self, frame: dict[str, np.ndarray]) -> None:
         """Work out the light of a frame."""

@@ -4,6 +4,9 @@ Skin: painted colour with noise in rest coordinates, diffuse light wrapped furth
 (Walter et al. 2007) gloss. Strands: two shifted lobes and a transmitted one after Marschner et al. 2003.
 """
 
+# Warp needs float(…) and int(…) around a kernel's changing numbers: ruff would drop them.
+# ruff: noqa: UP018, RUF046, SIM109
+
 from __future__ import annotations
 
 import warp as wp
@@ -123,7 +126,7 @@ def _base_colour(material: int, place: wp.vec3, colour: wp.vec3, first: float, s
         wander = 0.5 * _noise(place, 160.0)
         wale = wp.sin(6.2832 * (place[0] / 0.0042 + wander))
         row = wp.sin(6.2832 * (place[1] / 0.0034 + 0.5 * wander + 0.25 * wale))
-        c = colour * (1.0 + 0.16 * wale * row + 0.10 * wale + 0.22 * _noise(place, 85.0) + 0.2 * _noise(place, 520.0))
+        c = colour * (1.0 + 0.06 * wale * row + 0.05 * wale + 0.20 * _noise(place, 85.0) + 0.2 * _noise(place, 520.0))
     elif material == WALL:
         c = colour * (1.0 + 0.10 * _noise(place, 3.1) + 0.07 * _noise(place, 17.0) + 0.06 * _noise(place, 90.0))
     elif material == TEETH:
@@ -144,11 +147,13 @@ def _lit(values: wp.array2d(dtype=wp.float32), corner: wp.vec3i, weight: wp.vec3
     wrap = wp.vec3(0.0, 0.0, 0.0)
     alpha = float(0.5)
     f0 = float(0.02)
+    gloss = float(1.0)
     bumped = n
     if material == SKIN:
         wrap = wp.vec3(0.30, 0.13, 0.09)
         alpha = 0.34 - 0.14 * first + 0.06 * _noise(place, 300.0)
-        f0 = 0.030 * (1.0 - 0.8 * second)
+        f0 = 0.030
+        gloss = 1.0 - 0.92 * second
         bumped = _bumped(n, place, 850.0, 0.16 + 0.10 * first)
     elif material == CLOTH:
         alpha = 0.7
@@ -175,12 +180,12 @@ def _lit(values: wp.array2d(dtype=wp.float32), corner: wp.vec3i, weight: wp.vec3
             image = _mirrored(n, v, towards, 0.55 * edge / distance)
             total += energy * (image * 0.030 * distance * distance / (edge * edge))
         elif material != WALL:
-            total += energy * _gloss(bumped, v, towards, alpha, f0)
+            total += energy * (gloss * _gloss(bumped, v, towards, alpha, f0))
     rim = wp.pow(1.0 - wp.clamp(wp.dot(n, v), 0.0, 1.0), 4.0)
     if material == CLOTH:
         total += wp.cw_mul(ambient, albedo) * (0.7 * rim)
     elif material != WALL:
-        total += ambient * ((f0 + 0.22 * rim) * 0.25 * (1.0 - 0.9 * second * float(material == SKIN)))
+        total += ambient * ((f0 + 0.22 * rim) * 0.25 * gloss)
     return total
 
 
@@ -197,6 +202,25 @@ def _weights(points: wp.array(dtype=wp.vec3), corner: wp.vec3i, x: float, y: flo
     return w / (w[0] + w[1] + w[2])
 
 
+@wp.func
+def _uniform(owner: wp.array2d(dtype=wp.int32), material: wp.array(dtype=wp.int32), top: int, left: int, samples: int):
+    """True where a pixel's samples all lie on one material other than the eye."""
+    first = owner[top, left]
+    if first <= 0:
+        return False
+    kind = material[first - 1]
+    if kind == EYE:
+        return False
+    for y in range(samples):
+        for x in range(samples):
+            who = owner[top + y, left + x]
+            if who <= 0:
+                return False
+            if material[who - 1] != kind:
+                return False
+    return True
+
+
 @wp.kernel
 def shade_samples(
     owner: wp.array2d(dtype=wp.int32),
@@ -211,17 +235,23 @@ def shade_samples(
     studio: Studio,
     out: wp.array2d(dtype=wp.vec4),
 ):
-    """Mean linear colour of a pixel's covered samples and the covered share; surfaces are lit once a ``block``² of samples."""
+    """Mean linear colour of a pixel's covered samples and the covered share; surfaces are lit once a ``block``² of samples.
+
+    Inside a surface of one material that is not an eye, once a (2 ``block``)².
+    """
     py, px = wp.tid()
     total = wp.vec3(0.0, 0.0, 0.0)
     covered = int(0)
-    for top in range(0, samples, block):
-        for left in range(0, samples, block):
+    size = block
+    if _uniform(owner, material, py * samples, px * samples, samples):
+        size = 2 * block
+    for top in range(0, samples, size):
+        for left in range(0, samples, size):
             last = int(-1)
             colour = wp.vec3(0.0, 0.0, 0.0)
-            for inner in range(block * block):
-                y = py * samples + top + inner // block
-                x = px * samples + left + inner % block
+            for inner in range(size * size):
+                y = py * samples + top + inner // size
+                x = px * samples + left + inner % size
                 who = owner[y, x]
                 if who < 0:
                     total += strand_colour[-who - 1]
@@ -268,11 +298,12 @@ def shade_strands(
     v = wp.normalize(studio.centre - middle)
     hue = wp.exp(0.27 * tone[s])
     grown = along[s]
-    albedo = wp.vec3(0.128, 0.060, 0.028) * (hue * (0.72 + 0.28 * _smooth(0.0, 0.3, grown) + 0.55 * grown * grown))
-    tint = wp.vec3(0.62, 0.36, 0.19) * hue
+    albedo = wp.vec3(0.088, 0.041, 0.019) * (hue * (0.72 + 0.28 * _smooth(0.0, 0.3, grown) + 0.55 * grown * grown))
+    tint = wp.vec3(0.50, 0.27, 0.135) * hue
     if kind[s] != HAIR:
-        albedo = wp.vec3(0.050, 0.026, 0.015)
-        tint = wp.vec3(0.10, 0.06, 0.04)
+        albedo = wp.vec3(0.026, 0.014, 0.009)
+        tint = wp.vec3(0.05, 0.03, 0.02)
+        hue = 0.35
     r0 = row[s]
     f = share[s]
     sky = wp.vec3(0.0, 0.0, 0.0)
@@ -291,7 +322,9 @@ def shade_strands(
         cos_phi = wp.dot(flat_i, flat_v) / wp.max(wp.length(flat_i) * wp.length(flat_v), 1.0e-4)
         both = theta_r + wp.asin(sin_i)
         half = wp.sqrt(wp.max(0.5 + 0.5 * cos_phi, 0.0))
-        white = 0.055 * _lobe(both + 0.10 + 0.02 * tone[s], 0.11) * half
+        white = (
+            0.055 * wp.min(hue, 1.0) * _lobe(both + 0.10 + 0.02 * tone[s], 0.11) * half * (0.3 + 0.7 * _smooth(0.0, 0.15, grown))
+        )
         inner = 0.20 * _lobe(both - 0.16 - 0.02 * tone[s], 0.20) * half * half * half
         through = 0.34 * _lobe(both - 0.05, 0.24) * wp.pow(wp.max(0.5 - 0.5 * cos_phi, 0.0), 5.0)
         answer = albedo * (0.30 * (0.35 + 0.65 * half)) + tint * (inner + through) + wp.vec3(white, white, white)
