@@ -246,4 +246,4 @@ class Shader:
         del seed
         if self._shown is not None:
             picture = encode(self._shown.render(self.cameras[serial]))
-            Image.fromarray(picture, "RGBA").save(Path(path), "WEBP", lossless=True, quality=50, method=2, exact=False)
+            Image.fromarray(picture).save(Path(path), "WEBP", lossless=True, quality=50, method=2, exact=False)

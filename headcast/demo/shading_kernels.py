@@ -4,7 +4,8 @@ Skin: painted colour with noise in rest coordinates, diffuse light wrapped furth
 (Walter et al. 2007) gloss. Strands: two shifted lobes and a transmitted one after Marschner et al. 2003.
 """
 
-# Warp needs float(…) and int(…) around a kernel's changing numbers: ruff would drop them.
+# Kernels are written in warp's language, which only looks like Python: its changing numbers need a type.
+# mypy: ignore-errors
 # ruff: noqa: UP018, RUF046, SIM109
 
 from __future__ import annotations

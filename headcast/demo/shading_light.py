@@ -5,9 +5,6 @@ triangle is in the way (ray casts) and as far as the hair in between lets light 
 a grid, and Beer's law is followed along the ray. Hair then darkens with its depth, and shadows are soft and free of noise.
 """
 
-# Warp needs float(…) and bool(…) around a kernel's changing numbers: ruff would drop them.
-# ruff: noqa: UP018
-
 from __future__ import annotations
 
 from dataclasses import dataclass
@@ -18,17 +15,14 @@ import warp as wp
 from scipy.ndimage import gaussian_filter
 
 from headcast.demo.curves import unit
+from headcast.demo.shading_light_kernels import LAMP_SAMPLES, VOXEL, gather
 
 if TYPE_CHECKING:
     from jaxtyping import Float
 
     from headcast.demo.raster import Ribbons, Surface
 
-VOXEL = 0.0025  # m
-STEPS = 40
-STEP = 0.003  # m
 AMBIENT_DIRECTIONS = 24
-LAMP_SAMPLES = 5
 LEVELS = 8  # five lamps, then ambient red, green, blue
 LAMPS = 5
 # position (m), edge (m), irradiance at the head (W/m²), colour: key, fill, top, two rims
@@ -97,71 +91,6 @@ def hair_grid(strands: Ribbons) -> HairGrid:
     return HairGrid(density.astype(np.float32), lower)
 
 
-@wp.func
-def _optical_depth(density: wp.array3d(dtype=wp.float32), lower: wp.vec3, start: wp.vec3, towards: wp.vec3):
-    total = float(0.0)
-    at = (start - lower) / VOXEL
-    move = towards * (STEP / VOXEL)
-    for _ in range(STEPS):
-        at = at + move
-        i = int(wp.floor(at[0]))
-        j = int(wp.floor(at[1]))
-        k = int(wp.floor(at[2]))
-        if i < 0 or j < 0 or k < 0 or i >= density.shape[0] or j >= density.shape[1] or k >= density.shape[2]:
-            break
-        total += density[i, j, k] * STEP
-        if total > 5.0:
-            break
-    return total
-
-
-@wp.kernel
-def _gather(
-    mesh: wp.uint64,
-    density: wp.array3d(dtype=wp.float32),
-    lower: wp.vec3,
-    points: wp.array(dtype=wp.vec3),
-    normals: wp.array(dtype=wp.vec3),
-    towards: wp.array(dtype=wp.vec3),
-    lamp: wp.array(dtype=wp.int32),
-    radiance: wp.array(dtype=wp.vec3),
-    absorption: float,
-    out: wp.array2d(dtype=wp.float32),
-):
-    t = wp.tid()
-    n = normals[t]
-    surface = wp.length_sq(n) > 0.5
-    sky = wp.vec3(0.0, 0.0, 0.0)
-    weights = float(0.0)
-    for k in range(towards.shape[0]):
-        d = towards[k]
-        weight = float(1.0)
-        if surface:
-            facing = wp.dot(n, d)
-            weight = wp.max(facing, 0.0)
-            if facing < 0.12:
-                d = wp.normalize(d + n * (0.12 - facing))
-        if lamp[k] >= 0 or weight > 0.0:
-            start = points[t] + n * 0.0004 + d * 0.0012
-            hit = bool(False)
-            clear = wp.exp(-absorption * _optical_depth(density, lower, points[t], d))
-            if clear > 0.02:
-                hit = wp.mesh_query_ray_anyhit(mesh, start, d, 0.6)
-            if hit:
-                clear = 0.0
-            if lamp[k] >= 0:
-                out[t, lamp[k]] += clear / float(LAMP_SAMPLES)
-            else:
-                bounced = wp.vec3(0.030, 0.019, 0.013)
-                if hit:
-                    bounced = wp.vec3(0.075, 0.038, 0.026)
-                sky += weight * (clear * radiance[k] + (1.0 - clear) * bounced)
-                weights += weight
-    irradiance = sky * (3.14159265 / wp.max(weights, 1.0e-6))
-    for c in range(3):
-        out[t, 5 + c] = irradiance[c]
-
-
 def array(values: np.ndarray, dtype: Any) -> Any:
     """A warp array on the CPU."""
     kind = np.int32 if dtype is wp.int32 else np.float32
@@ -186,5 +115,5 @@ class Occlusion:
         out = wp.zeros((len(points), LEVELS), dtype=wp.float32, device="cpu")
         places = [array(points, wp.vec3), array(normals, wp.vec3)]
         inputs = [self._mesh.id, self._density, self._lower, *places, *self._rays, absorption, out]
-        wp.launch(_gather, len(points), inputs, device="cpu")
+        wp.launch(gather, len(points), inputs, device="cpu")
         return np.array(out.numpy())

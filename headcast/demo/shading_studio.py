@@ -58,7 +58,9 @@ def boxes() -> list[tuple[tuple[float, ...], tuple[float, ...], tuple[float, ...
 
 def backdrop() -> Backdrop:
     """All boxes with flat normals, lit by the lamps with a soft fall-off towards the wall's edges."""
-    vertices, triangles, values = [], [], []
+    vertices: list[np.ndarray] = []
+    triangles: list[np.ndarray] = []
+    values: list[np.ndarray] = []
     signs = np.array([(i, j, k) for i in (-1, 1) for j in (-1, 1) for k in (-1, 1)])
     for centre, size, colour, glow in boxes():
         corners = np.array(centre) + signs * np.array(size) / 2

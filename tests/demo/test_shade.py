@@ -11,6 +11,7 @@ from headcast.demo.curves import unit
 from headcast.demo.shade import Strands, View, empty_studio, encode
 from headcast.demo.shading_kernels import CLOTH, COLOUR, COLUMNS, LAMP, NORMAL, PLACE
 from headcast.demo.shading_light import LEVELS, LIGHTS, Occlusion, directions, hair_grid
+from headcast.demo.shading_light_kernels import VOXEL
 
 RADIUS = 0.08
 
@@ -122,7 +123,7 @@ def test_the_same_picture_twice(furry: View) -> None:
 def test_grid_holds_the_strands_cross_section() -> None:
     ribbons = raster.ribbons(fur((1.2,), 50), 1e-4, 1e-4, raster.HAIR)
     length = np.linalg.norm(ribbons.end - ribbons.start, axis=1).sum()
-    assert hair_grid(ribbons).density.sum() * 0.0025**3 == pytest.approx(2e-4 * length, rel=1e-3)
+    assert hair_grid(ribbons).density.sum() * VOXEL**3 == pytest.approx(2e-4 * length, rel=1e-3)
 
 
 def test_directions_are_unit_and_even() -> None:
