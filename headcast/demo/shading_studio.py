@@ -39,13 +39,13 @@ def boxes() -> list[tuple[tuple[float, ...], tuple[float, ...], tuple[float, ...
     rng = np.random.default_rng(3)
     found: list[tuple[tuple[float, ...], tuple[float, ...], tuple[float, ...], float]] = []
     shades = np.random.default_rng(4)
-    for column in range(-8, 8):
-        for row in range(-5, 5):
+    for column in range(-12, 12):
+        for row in range(-8, 8):
             centre = ((column + 0.5) * PANEL, (row + 0.5) * PANEL, -1.9)
             shade = 1 + 0.05 * float(shades.normal())
             found.append((centre, (PANEL, PANEL, 0.02), tuple(shade * c for c in WALL_COLOUR), 0.0))
     for i in range(13):
-        found += [((-2.4 + PANEL * i, y, -1.88), (0.02, 1.0, 0.02), (0.2, 0.2, 0.21), 0.0) for y in (-1.5, -0.5, 0.5, 1.5)]
+        found += [((-2.4 + PANEL * i, y, -1.88), (0.02, 1.0, 0.02), (0.2, 0.2, 0.21), 0.0) for y in np.arange(-2.5, 3.0)]
     for _ in range(9):
         x = float(rng.uniform(-2.2, 2.2))
         z = -1.5 - 0.2 * float(rng.random())

@@ -2,16 +2,28 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
 import numpy as np
 import pytest
+from PIL import Image
 
 from headcast.capture.camera import Camera
 from headcast.demo import raster
+from headcast.demo.bundle import open_bundle
+from headcast.demo.cameras import rig
 from headcast.demo.curves import unit
-from headcast.demo.shade import Strands, View, empty_studio, encode
+from headcast.demo.shade import Shader, Strands, View, empty_studio, encode
+from headcast.demo.shade import posed as view_of
 from headcast.demo.shading_kernels import CLOTH, COLOUR, COLUMNS, LAMP, NORMAL, PLACE
 from headcast.demo.shading_light import LEVELS, LIGHTS, Occlusion, directions, hair_grid
 from headcast.demo.shading_light_kernels import VOXEL
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from headcast.demo.assemble import Sources
 
 RADIUS = 0.08
 
@@ -138,3 +150,31 @@ def test_the_plate_is_full_and_differs_between_cameras() -> None:
     assert front[..., 3].min() == side[..., 3].min() == 255
     assert np.abs(front[..., :3].astype(int) - side[..., :3]).mean() > 5
     assert front[..., :3].std() > 3
+
+
+def test_a_bundle_becomes_pictures(toy: Sources, tmp_path: Path) -> None:
+    """Written as lossless WebP with straight alpha: covered exactly where the raster is covered, the plate everywhere."""
+    geometry = open_bundle(toy.bundle)
+    ball = geometry.static["skin_rest"]
+    extra = {f"{name}_rest": ball for name in ("teeth", "tongue")} | {"eye_points": ball / 0.08, "eye_radius": np.full(2, 0.01)}
+    extra |= {"skin_colour": np.full_like(ball, 0.4), "eye_polar": np.linspace(0, 1.5, len(ball))}
+    shader = Shader(replace(geometry, static=geometry.static | extra))
+    shader.pose(geometry.frame("HAIR", 1))
+    seen = {}
+    for subject in (True, False):
+        shader.show(subject)
+        shader.look("222200040", str(tmp_path / "picture.webp"), seed=1)
+        with Image.open(tmp_path / "picture.webp") as picture:
+            assert picture.format == "WEBP" and picture.mode in ("RGBA", "RGB")
+            seen[subject] = np.array(picture.convert("RGBA"))
+    posed = view_of(shader.geometry, geometry.frame("HAIR", 1))
+    assert posed.strands is not None
+    expected = raster.draw(posed.surface, posed.strands.ribbons, shader.cameras["222200040"])[..., 0]
+    np.testing.assert_array_equal(seen[True][..., 3], raster.to_bytes(expected))
+    assert 0 < expected.mean() < 1 and seen[False][..., 3].min() == 255
+
+
+def test_the_wall_fills_every_camera_of_the_rig() -> None:
+    studio = empty_studio()
+    for camera in rig().values():
+        assert studio.render(camera.resize(44, 64))[..., 3].min() == 1
