@@ -38,7 +38,7 @@ def write_raw_video(path: Path, frames: Iterable[UInt8[np.ndarray, "H W 3"]], fp
 
 
 def _stream(container: av.container.OutputContainer, shape: tuple[int, ...], fps: int, crf: float) -> av.VideoStream:
-    options = {"crf": str(crf), "preset": "slower", "threads": "1", "x264-params": "psy=0"}
+    options = {"crf": str(crf), "preset": "veryslow", "threads": "1", "x264-params": "psy=0:aq-mode=0"}
     stream = container.add_stream("libx264", rate=Fraction(fps), options=options)
     stream.height, stream.width = shape[:2]
     stream.pix_fmt = "yuv444p"
