@@ -21,12 +21,13 @@ from jaxtyping import Bool, Float, Int, UInt8
 from headcast.capture.camera import Camera
 from headcast.errors import CaptureError
 from headcast.imaging.appearance import FEATURES, Mixture, features, fit_mixture
-from headcast.imaging.guided import guided_filter
+from headcast.imaging.guided import guided_filter, guided_upsample
 from headcast.imaging.unmixing import gaussian
 
 BACKGROUND, BODY, FACE, HAIR = range(4)
 CLASSES = ("hair", "skin", "cloth")
 REFERENCE_SIDE = 416
+WORKING_SIDE = 512
 TEACHING_VIEWS = 32
 SAMPLES = 12_000
 LEAST_PRIOR = 1e-4
@@ -84,6 +85,22 @@ class Projected(NamedTuple):
     height: Float[np.ndarray, "H W"]
 
 
+def _unit(view: LabelView) -> float:
+    """Pixels of this picture per pixel of the size that radii are given for."""
+    return max(view.alpha.shape) / REFERENCE_SIDE
+
+
+def _working(view: LabelView) -> LabelView:
+    """The view at the size that labels are solved at; larger pictures are reduced."""
+    height, width = view.alpha.shape
+    scale = WORKING_SIDE / max(height, width)
+    if scale >= 1:
+        return view
+    size = (max(1, round(width * scale)), max(1, round(height * scale)))
+    image, alpha = (cv2.resize(x, size, interpolation=cv2.INTER_AREA) for x in (view.image, view.alpha.astype(np.float32)))
+    return LabelView(image, alpha, view.camera.resize(*size), view.vertices)
+
+
 def paint_faces(
     pixels: Float[np.ndarray, "V 2"], depth: Float[np.ndarray, "V"], faces: Int[np.ndarray, "T 3"], shape: tuple[int, int]
 ) -> Int[np.ndarray, "H W"]:
@@ -95,7 +112,7 @@ def paint_faces(
     canvas = np.full(shape, -1, np.int32)
     fixed = np.rint((corners - 0.5) * 16).astype(np.int32)
     for index in order:
-        cv2.fillConvexPoly(canvas, fixed[index], int(index), shift=4)
+        cv2.fillConvexPoly(canvas, fixed[index], (float(index),), shift=4)
     return canvas
 
 
@@ -104,16 +121,18 @@ def project_head(view: LabelView, head: HeadRegions) -> Projected:
     camera = view.camera
     local = view.vertices @ camera.world_to_camera[:3, :3].T + camera.world_to_camera[:3, 3]
     pixels = camera.project(view.vertices)
-    front = paint_faces(pixels, local[:, 2], head.faces, view.alpha.shape)
+    shape = (view.alpha.shape[0], view.alpha.shape[1])
+    front = paint_faces(pixels, local[:, 2], head.faces, shape)
     if not (front >= 0).any():
         raise CaptureError(f"camera {camera.serial}", "the fitted head is not in the picture")
     distance, nearest = scipy.ndimage.distance_transform_edt(front < 0, return_indices=True)
     corner = head.faces[front[tuple(nearest)]]
     weight = _barycentric(pixels[corner], nearest)
     fields = [smoothed(head.face.astype(np.float64), head.faces), smoothed(head.scalp, head.faces), head.head_weight]
-    mean = [np.einsum("hwk,hwk->hw", values[corner], weight).astype(np.float32) for values in fields]
+    face, scalp, rigid = (np.einsum("hwk,hwk->hw", values[corner], weight).astype(np.float32) for values in fields)
     closest = np.take_along_axis(corner, weight.argmax(-1)[..., None], -1)[..., 0]
-    return Projected(*mean, closest, distance.astype(np.float32), _height(pixels, head, view.alpha.shape))
+    face = gaussian(face, max(3 * _unit(view), 0.5))
+    return Projected(face, scalp, rigid, closest, distance.astype(np.float32), _height(pixels, head, shape))
 
 
 def smoothed(values: Float[np.ndarray, "V"], faces: Int[np.ndarray, "T 3"], rounds: int = 6) -> Float[np.ndarray, "V"]:
@@ -188,15 +207,15 @@ def learn(views: Sequence[LabelView], head: HeadRegions, seed: int = 0) -> Subje
     rng = np.random.default_rng(seed)
     pools: list[list[np.ndarray]] = [[] for _ in CLASSES]
     for index in chosen:
-        view = views[index]
-        unit = max(view.alpha.shape) / REFERENCE_SIDE
+        view = _working(views[index])
+        unit = _unit(view)
         values = features(view.image, unit)
         for pool, mask in zip(pools, _seeds(view, project_head(view, head), unit), strict=True):
             found = values[mask]
             pool.append(found[rng.permutation(len(found))[: SAMPLES // len(chosen)]])
     mixtures = tuple(_trimmed(np.concatenate(pool).astype(np.float64), seed) for pool in pools)
     subject = Subject(mixtures, np.full(len(head.scalp), np.nan))
-    return _refine([views[i] for i in chosen], head, subject, rng, seed)
+    return _refine(views, chosen, head, subject, rng, seed)
 
 
 def _trimmed(samples: Float[np.ndarray, "n d"], seed: int) -> Mixture:
@@ -209,18 +228,21 @@ def _trimmed(samples: Float[np.ndarray, "n d"], seed: int) -> Mixture:
     return fit_mixture(kept, np.ones(len(kept)), seed)
 
 
-def _refine(views: Sequence[LabelView], head: HeadRegions, subject: Subject, rng: np.random.Generator, seed: int) -> Subject:
+def _refine(
+    views: Sequence[LabelView], chosen: list[int], head: HeadRegions, subject: Subject, rng: np.random.Generator, seed: int
+) -> Subject:
     """Retrain on the model's own answers and count how often each vertex is covered by hair."""
     pools: list[list[np.ndarray]] = [[] for _ in CLASSES]
     covered, seen = np.zeros(len(head.scalp)), np.zeros(len(head.scalp))
-    for view in views:
-        unit = max(view.alpha.shape) / REFERENCE_SIDE
+    for index in chosen:
+        view = _working(views[index])
+        unit = _unit(view)
         place, values = project_head(view, head), features(view.image, unit)
         share = posterior(values, prior(place, None, unit), subject.mixtures)
         opaque = view.alpha > 0.98
         for k, pool in enumerate(pools):
             found = values[opaque & (share[..., k] > 0.9)]
-            pool.append(found[rng.permutation(len(found))[: SAMPLES // len(views)]])
+            pool.append(found[rng.permutation(len(found))[: SAMPLES // len(chosen)]])
         on_head = opaque & (place.outside == 0)
         covered += np.bincount(place.vertex[on_head], share[on_head][:, 0], len(covered))
         seen += np.bincount(place.vertex[on_head], minlength=len(covered))
@@ -253,34 +275,43 @@ def label_view(view: LabelView, head: HeadRegions, subject: Subject) -> Labels:
     """Label one view of a subject that was learned."""
     if view.image.shape[:2] != view.alpha.shape:
         raise CaptureError(f"camera {view.camera.serial}", "image and matte differ in size")
-    unit = max(view.alpha.shape) / REFERENCE_SIDE
-    place = project_head(view, head)
-    values = witnessed(features(view.image, unit), view.alpha, unit)
-    share = posterior(values, prior(place, subject.covered, unit), subject.mixtures)
-    guide = view.image.astype(np.float32) / 255
-    hair = np.clip(guided_filter(guide, share[..., 0], max(2, round(SMOOTHING_RADIUS * unit)), SMOOTHING_EDGE), 0, 1)
-    hair = _without_islands(hair, place, unit)
-    hair = np.clip((hair - HAIR_MIDDLE) / HAIR_RAMP + 0.5, 0, 1)
+    hair, face = _solve(_working(view), head, subject, view)
     soft = np.clip(hair * view.alpha, 0, view.alpha).astype(np.float32)
     labels = np.full(view.alpha.shape, BODY, np.uint8)
-    labels[(place.face > FACE_SHARE) & (place.outside < 8 * unit)] = FACE
+    labels[face > FACE_SHARE] = FACE
     labels[hair > 0.5] = HAIR
     labels[view.alpha < 0.5] = BACKGROUND
     return Labels(labels, soft)
 
 
+def _solve(
+    view: LabelView, head: HeadRegions, subject: Subject, full: LabelView
+) -> tuple[Float[np.ndarray, "H W"], Float[np.ndarray, "H W"]]:
+    """Share of hair and of the face region, solved at the working size, at the size of ``full``."""
+    unit = _unit(view)
+    place = project_head(view, head)
+    values = witnessed(features(view.image, unit), view.alpha, unit)
+    share = posterior(values, prior(place, subject.covered, unit), subject.mixtures)[..., 0]
+    guide, radius = view.image.astype(np.float32) / 255, max(2, round(SMOOTHING_RADIUS * unit))
+    hair = _without_islands(np.clip(guided_filter(guide, share, radius, SMOOTHING_EDGE), 0, 1), place, unit)
+    face = np.where(place.outside < 8 * unit, place.face, 0).astype(np.float32)
+    if full is not view:
+        large = full.image.astype(np.float32) / 255
+        hair = guided_upsample(large, guide, hair, 2, SMOOTHING_EDGE)
+        face = cv2.resize(face, full.alpha.shape[::-1], interpolation=cv2.INTER_LINEAR).astype(np.float32)
+    return np.clip((hair - HAIR_MIDDLE) / HAIR_RAMP + 0.5, 0, 1), face
+
+
 def _without_islands(hair: Float[np.ndarray, "H W"], place: Projected, unit: float) -> Float[np.ndarray, "H W"]:
-    """Brows, lashes, nostrils: dark islands inside the face that touch no other hair are no hair."""
-    parts, count = scipy.ndimage.label(hair > 0.5)
-    if not count:
-        return hair
-    inside = (place.face > 0.5) & (place.outside == 0)
+    """Brows, lashes, nostrils, the open mouth, a shaded collar: small dark islands on the head that touch no other hair."""
+    parts, count = scipy.ndimage.label(hair > HAIR_MIDDLE)
     sizes = np.bincount(parts.ravel(), minlength=count + 1)
-    within = np.bincount(parts.ravel(), inside.ravel(), count + 1) / np.maximum(sizes, 1)
-    island = (within > 0.6) & (sizes < (40 * unit) ** 2) | (sizes < (6 * unit) ** 2) & (within > 0)
+    inside = scipy.ndimage.binary_fill_holes((place.face > 0.5) & (place.outside == 0))  # with the open mouth
+    within, skin = (np.bincount(parts.ravel(), mask.ravel(), count + 1) / sizes.clip(1) for mask in (inside, place.outside == 0))
+    island = ((within > 0.6) & (sizes < (40 * unit) ** 2)) | ((skin > 0.6) & (sizes < (20 * unit) ** 2))
     island[0] = False
-    near = cv2.dilate(island[parts].astype(np.uint8), np.ones((round(4 * unit) | 1,) * 2)) > 0
-    return np.where(near & inside, np.minimum(hair, 0.2), hair)
+    near = cv2.dilate(island[parts].astype(np.uint8), np.ones((round(6 * unit) | 1,) * 2)) > 0
+    return np.where(near & (place.outside == 0), np.minimum(hair, 0.2), hair)
 
 
 def label_views(views: Sequence[LabelView], head: HeadRegions, seed: int = 0) -> Iterator[Labels]:

@@ -108,6 +108,21 @@ def test_the_same_views_give_the_same_labels(labelled: list) -> None:
     assert np.array_equal(again.labels, labelled[0][2]) and np.array_equal(again.hair, labelled[0][3])
 
 
+def test_large_pictures_are_solved_small_and_labelled_in_full(labelled: list) -> None:
+    view, truth = labelled[1][0], labelled[1][1]
+    size = (3 * SIZE, 3 * SIZE)
+    large = LabelView(
+        cv2.resize(view.image, size, interpolation=cv2.INTER_CUBIC),
+        np.clip(cv2.resize(view.alpha, size, interpolation=cv2.INTER_LINEAR), 0, 1),
+        view.camera.resize(*size),
+        view.vertices,
+    )
+    found = next(iter(label_views([large], head_mesh()[1])))
+    truth = cv2.resize(truth.astype(np.uint8), size, interpolation=cv2.INTER_NEAREST)
+    assert found.labels.shape == size
+    assert overlap(found.labels == HAIR, truth == HAIR) > 0.85 and overlap(found.labels == FACE, truth == FACE) > 0.85
+
+
 def test_a_nearer_triangle_hides_a_farther_one() -> None:
     pixels = np.array([[2, 2], [28, 2], [2, 28], [2, 2], [28, 2], [2, 28]], float)
     faces = np.array([[0, 1, 2], [3, 4, 5]])
