@@ -18,7 +18,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from headcast.avatar.distance_grid import SignedDistanceGrid
-from headcast.avatar.hair_volume import HairView, hair_occupancy, pool_view
+from headcast.avatar.hair_volume import CONSENSUS, HairView, hair_occupancy, pool_view
 from headcast.avatar.orientation_field import OrientationField, apply, orientation_field, principal
 from headcast.avatar.voxel_grid import VoxelGrid
 from headcast.errors import CaptureError
@@ -46,6 +46,8 @@ class GrowthSettings:
     points: int = 16
     voxel: float = 0.004
     step: float = 0.002
+    consensus: float = CONSENSUS
+    """Share of the views with a say that must see hair at a voxel; lower it for noisy masks."""
     longest: float = 0.5
     shortest: float = 0.02
     clearance: float = 0.0008
@@ -261,7 +263,7 @@ def grow_strands(
     head = head or SignedDistanceGrid.from_mesh(vertices, faces)
     pooled = [pool_view(view, head, settings.voxel) for view in views]
     grid = VoxelGrid.around(head.lower, head.upper, settings.voxel)
-    field = orientation_field(grid, hair_occupancy(grid, pooled, head), pooled, head)
+    field = orientation_field(grid, hair_occupancy(grid, pooled, head, settings.consensus), pooled, head)
     roots = scalp_roots(vertices, faces, scalp, int(SPARE * settings.strands), settings.seed).to(head.lower)
     strands = grow(field, head, roots, settings)
     logger.info("grew %d strands, median length %.0f mm", len(strands), 1000 * float(strand_lengths(strands).median()))

@@ -21,7 +21,7 @@ from headcast.avatar.voxel_grid import VoxelGrid
 from headcast.capture.camera import Camera
 from headcast.errors import CaptureError
 
-CONSENSUS = 0.9
+CONSENSUS = 0.75
 HAIR_SHARE = 0.3
 RIM_NEIGHBOURS = 12
 RIM_SLACK, RIM_MARGIN = 1.1, 0.003
