@@ -11,7 +11,8 @@ import hashlib
 import logging
 import math
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import Any, Protocol
 
 import torch
@@ -104,7 +105,15 @@ def run_loop(
     twice; then ``Diverged`` names the stage, the step, the first bad term and the last good step.
     """
     loop = _Loop(trainee, steps, store or MemoryStore(), save_every)
+    with _repeatable(trainee):
+        return _drive(loop, report, stop, save_every, report_every)
+
+
+def _drive(
+    loop: _Loop, report: Report | None, stop: Callable[[], bool] | None, save_every: int, report_every: int
+) -> dict[str, float]:
     loop.restore()
+    steps = loop.steps
     began, first, losses = time.perf_counter(), loop.index, {}
     while loop.index < steps:
         if stop is not None and stop():
@@ -119,6 +128,18 @@ def run_loop(
         if loop.index % save_every == 0 or loop.index == steps:
             loop.save()
     return losses
+
+
+@contextmanager
+def _repeatable(trainee: Trainee) -> Iterator[None]:
+    """On a CPU let torch sum in a fixed order whatever its threads do; its scatter kernels race otherwise."""
+    before = torch.are_deterministic_algorithms_enabled(), torch.is_deterministic_algorithms_warn_only_enabled()
+    on_cpu = all(parameter.device.type == "cpu" for parameter in _parameters(trainee.optimisers))
+    torch.use_deterministic_algorithms(on_cpu or before[0], warn_only=True)
+    try:
+        yield
+    finally:
+        torch.use_deterministic_algorithms(before[0], warn_only=before[1])
 
 
 class _Loop:
