@@ -26,10 +26,11 @@ from headcast.imaging.unmixing import gaussian, local_colours, unmix
 
 REFERENCE_SIDE = 416
 WORKING_SIDE = 512
-FAR_SIGMAS, NEAR_SIGMAS = (6.0, 12.0, 24.0, 80.0), (3.0, 6.0, 12.0, 24.0, 48.0)
+FAR_SIGMAS, NEAR_SIGMAS = (4.0, 8.0, 24.0, 80.0), (2.0, 4.0, 8.0, 16.0, 48.0)
 PASSES = 3
 INSIDE_PRECISION = 5.0  # how strongly depth inside the outline speaks for opaque where the colours say nothing
-SNAP = 1.5  # within so many standard deviations of opaque, in opaque surroundings, alpha is 1
+SAME = 4.0  # a patch that differs from the plate by fewer standard deviations shows the plate
+SNAP = 3.0  # within so many standard deviations of opaque, in opaque surroundings, alpha is 1
 DATA_WEIGHT = 0.01  # of the unmixed alpha against the matting Laplacian
 
 
@@ -124,11 +125,19 @@ def trimap(
     subject = np.isin(parts, np.unique(parts[core & (parts > 0)])) & (parts > 0)
     solid = cv2.morphologyEx((subject | ~visible).astype(np.uint8), cv2.MORPH_CLOSE, _disk(3 * unit))
     bulk = cv2.morphologyEx(solid, cv2.MORPH_OPEN, _disk(8 * unit))
-    bulk[prior < 0.25] = 0
+    bulk[(prior < 0.25) | _seen_through(length, noise, visible, unit)] = 0
     smooth = _smooth(image, difference, bulk, unit) & visible & (prior > 0.3)
     deep = _eroded(bulk, 12 * unit) & visible
     reach = (cv2.dilate((subject & visible).astype(np.uint8), _disk(2 * unit)) > 0) | (solid > 0)
     return Trimap(deep | smooth, smooth, bulk, reach & visible, noise)
+
+
+def _seen_through(
+    length: Float[np.ndarray, "H W"], noise: Float[np.ndarray, "H W"], visible: Bool[np.ndarray, "H W"], unit: float
+) -> Bool[np.ndarray, "H W"]:
+    """Gaps in the subject: patches that equal the plate to within its noise, however deep inside they are."""
+    same = (gaussian(length, unit) < SAME * noise.min()) & visible
+    return cv2.dilate(cv2.morphologyEx(same.astype(np.uint8), cv2.MORPH_OPEN, _disk(unit)), _disk(2 * unit)) > 0
 
 
 def _smooth(
