@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import multiprocessing
+import os
+import threading
+import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from pathlib import Path
@@ -11,6 +14,8 @@ from typing import Any
 from headcast.command import Progress
 from headcast.formats.atomic import atomic_path
 from headcast.formats.manifest import ProductWriter, member
+
+THREAD_LIMITS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
 
 
 def write_members(
@@ -24,7 +29,8 @@ def write_members(
             _adopt(writer, _write(folder, work, job))
             progress(done, len(jobs))
         return
-    with ProcessPoolExecutor(workers, mp_context=multiprocessing.get_context("spawn")) as pool:
+    os.environ.update(dict.fromkeys(THREAD_LIMITS, "1"))  # read by the spawned workers: one thread each, not workers × cores
+    with ProcessPoolExecutor(workers, multiprocessing.get_context("spawn"), _follow_parent, (os.getpid(),)) as pool:
         pending = [pool.submit(_write, folder, work, job) for job in jobs]
         try:
             for done, future in enumerate(as_completed(pending), start=1):
@@ -33,6 +39,17 @@ def write_members(
         except BaseException:
             pool.shutdown(wait=False, cancel_futures=True)
             raise
+
+
+def _follow_parent(parent: int) -> None:
+    """A worker whose stage was killed ends too, instead of writing on beside the next run."""
+
+    def watch() -> None:
+        while os.getppid() == parent:
+            time.sleep(0.5)
+        os._exit(1)
+
+    threading.Thread(target=watch, daemon=True).start()
 
 
 def _write(folder: Path, work: Callable[..., dict[str, bytes]], job: tuple[Any, ...]) -> dict[str, dict[str, Any]]:
