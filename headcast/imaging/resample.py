@@ -25,7 +25,7 @@ def resize(image: UInt8[np.ndarray, "h w *c"], height: int, width: int) -> UInt8
     """An image of bytes at another size."""
     if image.shape[:2] == (height, width):
         return image
-    planes = image.reshape(*image.shape[:2], -1).astype(np.float32)
+    planes = np.ascontiguousarray(np.moveaxis(image.reshape(*image.shape[:2], -1), -1, 0), dtype=np.float32)
     rows, columns = area_weights(image.shape[0], height), area_weights(image.shape[1], width)
-    shrunk = np.stack([rows @ planes[..., c] @ columns.T for c in range(planes.shape[2])], axis=-1)
-    return np.rint(shrunk).astype(np.uint8).reshape(height, width, *image.shape[2:])
+    shrunk = np.rint(rows @ planes @ columns.T).astype(np.uint8)
+    return np.ascontiguousarray(np.moveaxis(shrunk, 0, -1)).reshape(height, width, *image.shape[2:])
