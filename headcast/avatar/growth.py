@@ -77,8 +77,8 @@ def scalp_roots(
     if len(on_scalp) == 0:
         raise CaptureError("hair growth", "the head model has no scalp", "use a head model with scalp weights")
     generator = torch.Generator(device="cpu").manual_seed(seed)
-    points, _, _ = sample_surface(vertices.cpu(), on_scalp.cpu(), CANDIDATES * count, generator)
-    return points[farthest_order(points, count)].to(vertices)
+    points = sample_surface(vertices.cpu(), on_scalp.cpu(), CANDIDATES * count, generator)[0].to(vertices)
+    return points[farthest_order(points, count)]
 
 
 def farthest_order(points: Float[Tensor, "n 3"], count: int) -> Int[Tensor, "m"]:
