@@ -261,10 +261,10 @@ def grow_strands(
     """
     settings = settings or GrowthSettings()
     head = head or SignedDistanceGrid.from_mesh(vertices, faces)
+    roots = scalp_roots(vertices, faces, scalp, int(SPARE * settings.strands), settings.seed).to(head.lower)
     pooled = [pool_view(view, head, settings.voxel) for view in views]
     grid = VoxelGrid.around(head.lower, head.upper, settings.voxel)
     field = orientation_field(grid, hair_occupancy(grid, pooled, head, settings.consensus), pooled, head)
-    roots = scalp_roots(vertices, faces, scalp, int(SPARE * settings.strands), settings.seed).to(head.lower)
     strands = grow(field, head, roots, settings)
     logger.info("grew %d strands, median length %.0f mm", len(strands), 1000 * float(strand_lengths(strands).median()))
     return strands, field
