@@ -103,11 +103,13 @@ class Plan:
         """Where ground truth would lie; only evaluation and scoring get to know."""
         return str(Path(self.root(wildcards)) / "ground_truth")
 
-    def explain(self, log: str) -> None:
+    def explain(self, log: str | list[str]) -> None:
         """After a failed run: repeat every line that headcast said about it, last, where it is seen."""
-        try:
-            lines = Path(log).read_text(encoding="utf-8", errors="replace").splitlines()
-        except OSError:
-            return
-        for line in dict.fromkeys(line for line in lines if line.startswith("headcast: ") and " wrote " not in line):
+        text = ""
+        for path in [log] if isinstance(log, str) else log:
+            try:
+                text += Path(path).read_text(encoding="utf-8", errors="replace")
+            except OSError:
+                continue
+        for line in dict.fromkeys(line for line in text.splitlines() if line.startswith("headcast: ") and " wrote " not in line):
             sys.stderr.write(line + "\n")

@@ -108,7 +108,7 @@ class Maps:
             hair = self._cropped("hair", frame, serial)
             if hair is None or any(plane is None for plane in planes):
                 continue
-            true_angle, true_confidence = orientation_to_crop(planes[0], planes[1], self.raw[serial], self.cameras[serial], hair)
+            true_angle, true_confidence = orientation_to_crop(planes[0], planes[1], self.raw[serial], self.cameras[serial])
             angle, _ = self._orientations.maps(frame, serial)
             yield scoring.orientation_errors_deg(angle.astype(np.float64), true_angle, true_confidence, hair, self._inside(serial))
 
