@@ -20,9 +20,9 @@ OFFSET = np.array([16.0, 128.0, 128.0])
 
 
 def write_raw_video(path: Path, frames: Iterable[UInt8[np.ndarray, "H W 3"]], fps: int, crf: float) -> int:
-    """Encode RGB frames (libx264, yuv444p, constant rate factor ``crf``, one thread: same input, same bytes); returns their number.
+    """Encode RGB frames (libx264, yuv444p, constant rate factor ``crf``); returns their number. ``BadFile`` when there is none.
 
-    ``BadFile`` when there is no frame.
+    The bytes are not always the same for the same input (libx264's choices depend on more than it is given); quality is.
     """
     count = 0
     with atomic_path(path) as temporary, av.open(str(temporary), "w", options={"movflags": "+faststart"}) as container:
