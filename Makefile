@@ -31,7 +31,7 @@ lint: $(VENV)/.installed
 	@$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/mypy headcast
 
 constraints: $(VENV)/.installed
-	@$(BIN)/python tests/envs/freeze.py > constraints.txt
+	@$(BIN)/python tests/envs/freeze.py > constraints.new && mv constraints.new constraints.txt
 
 clean:
 	rm -rf results .snakemake
