@@ -11,7 +11,7 @@ from pathlib import Path
 from packaging.requirements import Requirement
 
 PROJECT = Path(__file__).parent.parent.parent / "pyproject.toml"
-HEADER = "# Exact versions of everything in the one plain environment; regenerate with `make constraints` after changing pyproject.toml.\n"
+HEADER = "# Every version of the one plain environment; `make constraints` writes it after pyproject.toml changed.\n"
 PAIRED = ("opencv-python", "opencv-contrib-python")  # share files: only ever both at one version
 
 
