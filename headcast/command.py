@@ -65,15 +65,20 @@ class Progress:
     def __init__(self, stage: str, stream: TextIO) -> None:
         self.stage, self._stream = stage, stream
         self._start = self._last = time.monotonic()
+        self._first: tuple[int, float] | None = None
 
     def __call__(self, done: int, total: int, note: str = "") -> None:
-        """Report that ``done`` of ``total`` units are finished; the last one is always shown."""
+        """Report that ``done`` of ``total`` units are finished; the last one is always shown.
+
+        What is left is told by the pace since the first report: preparations and units done by an earlier run do not count.
+        """
         now = time.monotonic()
+        first, since = self._first = self._first or (done, now)
         if now - self._last < PROGRESS_SECONDS and done < total:
             return
         self._last = now
-        left = (now - self._start) / max(done, 1) * (total - done)
-        self._say(f"{self.stage} {done}/{total}, {left:.0f} s left{', ' + note if note else ''}")
+        left = f", {(now - since) / (done - first) * (total - done):.0f} s left" if done > first else ""
+        self._say(f"{self.stage} {done}/{total}{left}{', ' + note if note else ''}")
 
     def finish(self, written: Path) -> None:
         """Say what was written and how long it took."""

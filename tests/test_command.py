@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 import signal
 import subprocess
@@ -135,3 +136,17 @@ def test_a_signal_lets_a_polling_stage_save_and_ends_any_other_at_once(polls: bo
     process.send_signal(number)
     assert process.wait(5) == 130
     assert output.read_text() == left
+
+
+def test_what_is_left_is_told_by_the_pace_since_the_first_report(monkeypatch: pytest.MonkeyPatch) -> None:
+    clock = iter([0.0, 100.0, 110.0, 120.0])  # made, 100 s of preparation, then ten seconds for every ten steps
+    monkeypatch.setattr("headcast.command.time.monotonic", lambda: next(clock))
+    said = io.StringIO()
+    progress = Progress("train", said)
+    for done in (500, 510, 520):
+        progress(done, 540)
+    assert said.getvalue().splitlines() == [
+        "headcast: train 500/540",
+        "headcast: train 510/540, 30 s left",
+        "headcast: train 520/540, 20 s left",
+    ]

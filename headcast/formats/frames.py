@@ -49,6 +49,11 @@ class Images:
         """Time of each frame (s) since the first."""
         return [float(t) for t in self.product.facts["times_s"]]
 
+    @property
+    def raw_frames(self) -> list[int]:
+        """Number of each frame in the raw video, ascending."""
+        return [int(index) for index in self.product.facts["raw_frames"]]
+
     def image(self, frame: int, serial: str) -> UInt8[np.ndarray, "H W 3"]:
         """One image."""
         return self.product.image(member_name("image", frame, serial))
@@ -112,7 +117,7 @@ def read_background(path: Path) -> Background:
 
 def copy_view_facts(writer: ProductWriter, images: Images) -> None:
     """Carry frames, cameras, size and times over to a per-view product."""
-    writer.facts |= {key: images.product.facts[key] for key in ("frames", "cameras", "size", "times_s")}
+    writer.facts |= {key: images.product.facts[key] for key in ("frames", "raw_frames", "cameras", "size", "times_s")}
 
 
 def _to_json(camera: Camera) -> dict[str, Any]:

@@ -25,7 +25,7 @@ from headcast.evaluation.summary import csv_rows, describe_protocol, summarise
 from headcast.evaluation.truth_crop import to_crop
 from headcast.formats.atomic import atomic_path, write_json
 from headcast.formats.avatar_file import read_avatar
-from headcast.formats.frames import read_cameras
+from headcast.formats.frames import read_cameras, read_images
 from headcast.formats.ground_truth import GroundTruth, open_ground_truth
 from headcast.formats.manifest import png
 from headcast.stages.train_mesh_head import best_device
@@ -55,7 +55,7 @@ def run(inputs: Inputs, evaluation: Evaluation, held_out: HeldOut, progress: Pro
     """Render every held-out view, compare it with what was filmed, and report."""
     views = gather(Sources.of(inputs), held_out, evaluation.size)
     avatar = read_avatar(inputs.avatar, best_device())
-    masks = Reference(open_ground_truth(inputs.truth), inputs.cameras, views)
+    masks = Reference(open_ground_truth(inputs.truth), inputs, views)
     lpips, reason = lpips_network(None, None)
     gallery = Gallery(views, evaluation.picture_frames)
     scores = list(score_views(gallery.watch(evaluated(avatar, views, masks, progress)), lpips))
@@ -84,15 +84,17 @@ def run(inputs: Inputs, evaluation: Evaluation, held_out: HeldOut, progress: Pro
 class Reference:
     """What a render is held against: true matte and hair where the capture carries ground truth, else the pipeline's own."""
 
-    def __init__(self, truth: GroundTruth | None, cameras: list[Path], views: Views) -> None:
+    def __init__(self, truth: GroundTruth | None, inputs: Inputs, views: Views) -> None:
         self._truth, self._views = truth, views
-        self._raw = [read_cameras(path, "raw") for path in cameras]
+        self._raw = [read_cameras(path, "raw") for path in inputs.cameras]
+        self._raw_frames = [read_images(path).raw_frames for path in inputs.images]
         self.origin = "pipeline" if truth is None else "ground truth"
 
     def masks(self, view: View, camera: Camera) -> tuple[torch.Tensor, torch.Tensor]:
         """Matte and hair mask of a view."""
         number = int(self._views.sequence_of_frame[view.frame])
-        where = self._views.sequences[number], camera.serial, int(self._views.frame_in_sequence[view.frame])
+        frame = self._raw_frames[number][int(self._views.frame_in_sequence[view.frame])]
+        where = self._views.sequences[number], camera.serial, frame
         known = None if self._truth is None else (self._truth.alpha(*where), self._truth.hair(*where))
         if known is None or any(mask is None for mask in known):
             return view.matte, view.hair

@@ -52,6 +52,7 @@ def run(inputs: Inputs, extraction: Extraction, progress: Progress) -> Path:
         write_members(writer, extract_camera, jobs, inputs.workers, progress)
         times = {s: json.loads((inputs.images.parent / f"times_{s}.json").read_text(encoding="utf-8")) for s in capture.cameras}
         writer.facts |= {"cameras": list(capture.cameras), "size": extraction.size, **check_times(times, capture)}
+        writer.facts["raw_frames"] = [frame * extraction.stride for frame in range(writer.facts["frames"])]
     return inputs.images
 
 

@@ -104,11 +104,11 @@ class Maps:
     def orientation_errors(self) -> Iterator[np.ndarray]:
         """Angular errors (degrees) of every view that has true orientation."""
         for frame, serial in self.images.views():
-            planes = [getattr(self._truth, name)(self._sequence, serial, frame) for name in ("orientation", "confidence")]
+            true_angle, true_confidence = (self._true(name, frame, serial) for name in ("orientation", "confidence"))
             hair = self._cropped("hair", frame, serial)
-            if hair is None or any(plane is None for plane in planes):
+            if hair is None or true_angle is None or true_confidence is None:
                 continue
-            true_angle, true_confidence = orientation_to_crop(planes[0], planes[1], self.raw[serial], self.cameras[serial])
+            true_angle, true_confidence = orientation_to_crop(true_angle, true_confidence, self.raw[serial], self.cameras[serial])
             angle, _ = self._orientations.maps(frame, serial)
             yield scoring.orientation_errors_deg(angle.astype(np.float64), true_angle, true_confidence, hair, self._inside(serial))
 
@@ -116,15 +116,19 @@ class Maps:
         """What the cameras truly saw of the face in one frame, in raw pixels."""
         views = []
         for serial, camera in self.raw.items():
-            face = self._truth.face(self._sequence, serial, frame)
-            depth = self._truth.depth(self._sequence, serial, frame)
+            face, depth = self._true("face", frame, serial), self._true("depth", frame, serial)
             if face is not None and depth is not None:
                 views.append(FaceView(camera, face, depth))
         return views
 
     def _cropped(self, kind: str, frame: int, serial: str) -> np.ndarray | None:
-        plane = getattr(self._truth, kind)(self._sequence, serial, frame)
+        plane = self._true(kind, frame, serial)
         return None if plane is None else to_crop(plane, self.raw[serial], self.cameras[serial])
+
+    def _true(self, kind: str, frame: int, serial: str) -> np.ndarray | None:
+        """A plane of the truth of a working frame, which may be another frame of the raw video."""
+        plane: np.ndarray | None = getattr(self._truth, kind)(self._sequence, serial, self.images.raw_frames[frame])
+        return plane
 
     def _inside(self, serial: str) -> np.ndarray:
         return inside_frame(self.raw[serial], self.cameras[serial])
@@ -137,7 +141,8 @@ def score_landmarks(inputs: Inputs, truth: GroundTruth, maps: Maps) -> dict[str,
         return {}
     landmarks = read_landmarks(inputs.landmarks)
     cameras = [maps.cameras[serial] for serial in landmarks.cameras]
-    return scoring.score_landmarks(landmarks.points, geometry["landmarks_3d"][: len(landmarks.points)].astype(np.float64), cameras)
+    true_points = geometry["landmarks_3d"][maps.images.raw_frames].astype(np.float64)
+    return scoring.score_landmarks(landmarks.points, true_points, cameras)
 
 
 def score_fit(inputs: Inputs, truth: GroundTruth, maps: Maps, name: str) -> dict[str, float]:
@@ -151,14 +156,15 @@ def score_fit(inputs: Inputs, truth: GroundTruth, maps: Maps, name: str) -> dict
     geometry = truth.geometry(inputs.sequence)
     if geometry is None:
         return figures
-    views = maps.face_views(0)
-    face = face_vertices(geometry["vertices"][0].astype(np.float64), views)
+    frames_of_truth = maps.images.raw_frames
+    true_vertices = geometry["vertices"][frames_of_truth].astype(np.float64)
+    face = face_vertices(true_vertices[0], maps.face_views(0))
     outer = model.faces[~model.mouth_interior[model.faces].any(1)]
-    frames = ((geometry["vertices"][f][face].astype(np.float64), vertices[f].astype(np.float64)) for f in range(len(vertices)))
-    true_motion = rigid(geometry["head_rotation"], geometry["head_translation"])[: len(vertices)]
+    frames = ((true[face], fitted_to.astype(np.float64)) for true, fitted_to in zip(true_vertices, vertices, strict=True))
+    true_motion = rigid(geometry["head_rotation"][frames_of_truth], geometry["head_translation"][frames_of_truth])
     motion = rigid(axis_angle_to_matrix(parameters.rotation).numpy(), parameters.translation.numpy())
     figures |= score_surface(frames, outer)
-    figures["jitter_mm"] = jitter_mm(motion, true_motion, geometry["vertices"][0][face].astype(np.float64))
+    figures["jitter_mm"] = jitter_mm(motion, true_motion, true_vertices[0][face])
     return figures
 
 

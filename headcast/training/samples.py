@@ -15,6 +15,7 @@ from jaxtyping import Bool, Float, Int64, UInt8
 from torch import Tensor
 
 from headcast.errors import CaptureError
+from headcast.imaging.resample import area_weights
 
 if TYPE_CHECKING:
     from headcast.heads.model import HeadParameters
@@ -212,7 +213,7 @@ class Views:
         height, width = self.size
         if (height, width) == (size, size):
             return self
-        rows, columns = area_weights(height, size), area_weights(width, size)
+        rows, columns = (torch.from_numpy(area_weights(side, size)) for side in (height, width))
         resample = _Resampler(rows, columns)
         scale = torch.tensor([size / width, size / height])
         K = self.K.clone()
@@ -231,15 +232,6 @@ class Views:
             visible=resample.all(self.visible),
             K=K,
         )
-
-
-def area_weights(source: int, target: int) -> Float[Tensor, "target source"]:
-    """How much of each source pixel lies under each target pixel (rows sum to 1)."""
-    edges = torch.arange(target + 1, dtype=torch.float64) * source / target
-    left, right = edges[:-1, None], edges[1:, None]
-    pixel = torch.arange(source, dtype=torch.float64)[None]
-    overlap = (torch.minimum(right, pixel + 1) - torch.maximum(left, pixel)).clamp_min(0)
-    return (overlap / overlap.sum(1, keepdim=True)).float()
 
 
 class _Resampler(NamedTuple):

@@ -10,7 +10,7 @@ import torch
 
 from headcast.errors import CaptureError
 from headcast.heads.model import HeadParameters
-from headcast.training.samples import Views, area_weights
+from headcast.training.samples import Views
 
 CAMERAS, FRAMES = 5, 8
 
@@ -124,13 +124,6 @@ def test_at_gives_floats_between_zero_and_one():
     assert view.image.dtype == torch.float32 and view.matte.max().item() == 1
     assert (view.camera, view.frame) == (1, 1)
     assert torch.isnan(view.angle).all()
-
-
-def test_area_weights_conserve_and_reduce_to_identity():
-    weights = area_weights(7, 3)
-    assert torch.allclose(weights.sum(1), torch.ones(3))
-    assert torch.allclose(weights.sum(0), torch.full((7,), 3 / 7))
-    assert torch.equal(area_weights(5, 5), torch.eye(5))
 
 
 def test_resized_views_project_to_the_same_relative_place():
