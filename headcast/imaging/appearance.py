@@ -1,31 +1,46 @@
 """What a subject's hair, skin and clothes look like: one Gaussian mixture a class for all views and frames.
 
-Features are CIE Lab colour, smoothed over a pixel or two, and the local contrast of lightness: hair is textured, skin and
-cloth are not. Mixtures are fitted by expectation-maximisation from k-means++ seeds (Bishop, PRML, ch. 9), deterministically.
+Features are what a shadow changes in one coordinate only: the logarithm of luminance, two logarithmic ratios of linear colour,
+and the relative local contrast: hair is textured, skin and cloth are not, in light and in shade. Mixtures are fitted by
+expectation-maximisation from k-means++ seeds (Bishop, PRML, ch. 9), deterministically.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
-import cv2
 import numpy as np
 from jaxtyping import Float, UInt8
 
+from headcast.imaging.color import DECODED
 from headcast.imaging.unmixing import gaussian
 
 FEATURES = 4
 COMPONENTS = 4
-FINE, POOL = 0.7, 3.0  # px: detail of lightness, and the neighbourhood that shares it
-LEAST_VARIANCE = np.array([2.0, 1.0, 1.0, 0.02])
+FINE, POOL = 0.7, 3.0  # px: detail of luminance, and the neighbourhood that shares it
+LEAST_VARIANCE = np.array([0.04, 0.002, 0.002, 0.04])
+DARKEST = 0.004  # linear light that counts as black: below it the ratios are noise
+LEAST_CONTRAST = 1e-5  # squared
+LUMINANCE = np.array([0.2126, 0.7152, 0.0722], np.float32)
+DEEPEST_SHADE = 0.08  # share of the light that reaches skin under hair and chin
 
 
 def features(image: UInt8[np.ndarray, "H W 3"], unit: float) -> Float[np.ndarray, "H W 4"]:
-    """Lab (L in 0 … 100) blurred by ``unit`` pixels, and the logarithm of the local contrast of L."""
-    lab = cv2.cvtColor(image.astype(np.float32) / 255, cv2.COLOR_RGB2LAB)
-    detail = lab[..., 0] - gaussian(lab[..., 0], max(FINE * unit, 0.5))
-    contrast = np.log(np.sqrt(gaussian(detail * detail, POOL * unit)) + 0.3)
-    return np.concatenate([gaussian(lab, unit), contrast[..., None]], -1).astype(np.float32)
+    """Log luminance, log red : green and log green : blue of linear light blurred by ``unit`` px; log relative contrast."""
+    linear = DECODED[image]
+    blurred = gaussian(linear, unit) + DARKEST
+    ratios = np.log(blurred[..., :2] / blurred[..., 1:])
+    fine = np.log(linear @ LUMINANCE + DARKEST)
+    detail = fine - gaussian(fine, max(FINE * unit, 0.5))
+    contrast = 0.5 * np.log(gaussian(detail * detail, POOL * unit) + LEAST_CONTRAST)
+    return np.concatenate([np.log(blurred @ LUMINANCE)[..., None], ratios, contrast[..., None]], -1).astype(np.float32)
+
+
+def in_any_shade(samples: Float[np.ndarray, "n 4"], rng: np.random.Generator) -> Float[np.ndarray, "m 4"]:
+    """The samples and, once more, the same surfaces with less light on them: only their luminance falls."""
+    shaded = samples.copy()
+    shaded[:, 0] += np.log(rng.uniform(DEEPEST_SHADE, 1, len(samples)))
+    return np.concatenate([samples, shaded])
 
 
 @dataclass(frozen=True)

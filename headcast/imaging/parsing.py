@@ -20,7 +20,7 @@ from jaxtyping import Bool, Float, Int, UInt8
 
 from headcast.capture.camera import Camera
 from headcast.errors import CaptureError
-from headcast.imaging.appearance import FEATURES, Mixture, features, fit_mixture
+from headcast.imaging.appearance import FEATURES, Mixture, features, fit_mixture, in_any_shade
 from headcast.imaging.guided import guided_filter, guided_upsample
 from headcast.imaging.unmixing import gaussian
 
@@ -60,7 +60,7 @@ class LabelView:
 
 
 class Labels(NamedTuple):
-    """Per pixel 0 background, 1 body, 2 face, 3 hair; and the soft hair matte, never above alpha."""
+    """Per pixel 0 background, 1 body, 2 face up to the hair, 3 hair; and the soft hair matte, never above alpha."""
 
     labels: UInt8[np.ndarray, "H W"]
     hair: Float[np.ndarray, "H W"]
@@ -213,7 +213,8 @@ def learn(views: Sequence[LabelView], head: HeadRegions, seed: int = 0) -> Subje
         for pool, mask in zip(pools, _seeds(view, project_head(view, head), unit), strict=True):
             found = values[mask]
             pool.append(found[rng.permutation(len(found))[: SAMPLES // len(chosen)]])
-    mixtures = tuple(_trimmed(np.concatenate(pool).astype(np.float64), seed) for pool in pools)
+    hair, skin, cloth = (np.concatenate(pool).astype(np.float64) for pool in pools)
+    mixtures = tuple(_trimmed(samples, seed) for samples in (hair, in_any_shade(skin, rng), cloth))
     subject = Subject(mixtures, np.full(len(head.scalp), np.nan))
     return _refine(views, chosen, head, subject, rng, seed)
 
@@ -294,7 +295,8 @@ def _solve(
     share = posterior(values, prior(place, subject.covered, unit), subject.mixtures)[..., 0]
     guide, radius = view.image.astype(np.float32) / 255, max(2, round(SMOOTHING_RADIUS * unit))
     hair = _without_islands(np.clip(guided_filter(guide, share, radius, SMOOTHING_EDGE), 0, 1), place, unit)
-    face = np.where(place.outside < 8 * unit, place.face, 0).astype(np.float32)
+    bare = np.clip(place.face + place.scalp, 0, 1)  # hair that covers it takes its pixels later
+    face = np.where(place.outside < 8 * unit, bare, 0).astype(np.float32)
     if full is not view:
         large = full.image.astype(np.float32) / 255
         hair = guided_upsample(large, guide, hair, 2, SMOOTHING_EDGE)
