@@ -18,12 +18,14 @@ import torch
 from jaxtyping import Bool, Float, Int64
 from torch import Tensor
 
+from headcast.avatar.distance_grid import SignedDistanceGrid
 from headcast.geometry.meshes import closest_point
 from headcast.geometry.rotations import axis_angle_to_matrix
 
 if TYPE_CHECKING:
     from headcast.heads.model import HeadModel, HeadParameters
 
+SKULL_WEIGHT = 0.5
 FALLOFF = 0.03  # m: distance from the model's surface at which expression offsets fade to 1/e
 
 
@@ -100,6 +102,14 @@ class CanonicalHead:
     def expressions(self) -> int:
         """The number of expression units E."""
         return self.expression_basis.shape[0]
+
+    def skull_distance(self) -> SignedDistanceGrid:
+        """Signed distance to the skull and the upper neck, sampled around the whole model.
+
+        The bust is left out: landmarks fix no shoulders and hair lies on those that were filmed, not on the model's.
+        """
+        firm = (self.head_weight[self.faces] > SKULL_WEIGHT).all(1)
+        return SignedDistanceGrid.from_mesh(self.vertices, self.faces[firm])
 
     def deformed(self, expression: Float[Tensor, "E"]) -> Float[Tensor, "V 3"]:
         """The canonical surface with an expression (m)."""

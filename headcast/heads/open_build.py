@@ -34,7 +34,7 @@ SKULL_ATTENTION = 0.6
 EAR_MOVES = 1.3e-3  # m: what the "wing" target moves by more is an ear
 RACES, SEXES, AGES = ("african", "asian", "caucasian"), ("female", "male"), ("young", "old")
 LEVELS = ("min", "average", "max")
-RECIPE = f"open 7 {SEED} {SAMPLES} {COMPONENTS} {DETAIL_STD} {SIDE_STD} {ASYMMETRY_STD} {SMOOTH_STD} {SMOOTH_LENGTH}"
+RECIPE = f"open 6 {SEED} {SAMPLES} {COMPONENTS} {DETAIL_STD} {SIDE_STD} {ASYMMETRY_STD} {SMOOTH_STD} {SMOOTH_LENGTH}"
 
 
 @dataclass(frozen=True)
@@ -204,14 +204,13 @@ def build() -> dict[str, np.ndarray]:
     eyeballs = inner["left_eye"] | inner["right_eye"]
     mouth = lining | inner["teeth"] | inner["tongue"]
     weight = np.where(inner["skin"], open_regions.head_weight(rest), 1.0)
-    landmarks, dense = embedding("ibug68", place), embedding("facemesh478", place)
-    jaw = np.einsum("lkd,lk->ld", rest[landmarks.corners], landmarks.weights)[8:17]
-    face = (skin & open_regions.face(rest, ears, jaw)) | eyeballs | mouth | (socket & inner["skin"])
+    face = (skin & open_regions.face(rest, ears)) | eyeballs | mouth | (socket & inner["skin"])
     attention = np.where(face, 1.0, np.where(weight > 0.5, SKULL_ATTENTION, BUST_ATTENTION))
     mean, identity = _identity(rest, kept, attention, weight * (skin & ~ears))
     names, expression = _expressions(kept, len(base.vertices))
     gaze = gaze_rotations(expression, rest, eyes)
     expression[:, eyeballs] = 0.0
+    landmarks, dense = embedding("ibug68", place), embedding("facemesh478", place)
     return {
         "recipe": np.array(RECIPE),
         "mean": mean,

@@ -48,7 +48,7 @@ FACE_AZIMUTH = 84.0  # deg: in front of the ears
 # The neck blends between two tilted planes y = height + slope * z: bust below the first, skull above the second.
 NECK_LOW = (-0.135, -0.30)
 NECK_HIGH = (-0.055, -0.45)
-JAW_MARGIN = 0.004  # m under the jaw line of the landmarks: their contour runs a little inside the edge
+FACE_FLOOR = (-0.110, 0.95)  # y = height + slope * |x|: the face ends under the chin, where the throat begins
 
 
 def keep_faces(base: BaseMesh) -> tuple[Int[np.ndarray, "T 3"], dict[str, Int[np.ndarray, "n"]]]:
@@ -109,12 +109,12 @@ def scalp(points: Float[np.ndarray, "n 3"], ears: Bool[np.ndarray, "n"]) -> Floa
     return np.where(ears, 0.0, smoothstep(0.5 + above_hairline(points) / (2 * HAIRLINE_SOFTNESS)))
 
 
-def face(points: Float[np.ndarray, "n 3"], ears: Bool[np.ndarray, "n"], jaw: Float[np.ndarray, "k 3"]) -> Bool[np.ndarray, "n"]:
-    """The frontal face: below the hairline, in front of the ears, above the edge of the jaw (``jaw``: its landmarks)."""
+def face(points: Float[np.ndarray, "n 3"], ears: Bool[np.ndarray, "n"]) -> Bool[np.ndarray, "n"]:
+    """The frontal face: below the hairline, above the throat, in front of the ears."""
     azimuth, _ = azimuth_elevation(points)
-    order = np.argsort(jaw[:, 2])
-    edge = np.interp(points[:, 2], jaw[order, 2], jaw[order, 1]) - JAW_MARGIN
-    return (above_hairline(points) < -FACE_HAIRLINE_MARGIN) & (azimuth < FACE_AZIMUTH) & (points[:, 1] > edge) & ~ears
+    height, slope = FACE_FLOOR
+    over_throat = points[:, 1] > height + slope * np.abs(points[:, 0])
+    return (above_hairline(points) < -FACE_HAIRLINE_MARGIN) & (azimuth < FACE_AZIMUTH) & over_throat & ~ears
 
 
 def head_weight(points: Float[np.ndarray, "n 3"]) -> Float[np.ndarray, "n"]:

@@ -261,7 +261,7 @@ def train_avatar(
     head = GaussianHead.from_seeds(seed_head(views, canonical, mesh, gaussians, random), canonical, random)
     inside, moved = None, None
     if hair is not None:
-        inside = SignedDistanceGrid.from_mesh(canonical.vertices, canonical.faces)
+        inside = canonical.skull_distance()
         dynamics = dynamics or (StrandDynamics(**CALM) if schedule.swing else None)
         moved = sway(views, hair.points.detach(), dynamics, inside)
     trainee = JointTrainee(views, canonical, head, hair, moved, inside, schedule, device)

@@ -29,7 +29,7 @@ def grow_hair(
 
     ``CaptureError`` when the masks show no hair.
     """
-    inside = inside or SignedDistanceGrid.from_mesh(canonical.vertices, canonical.faces)
+    inside = inside or canonical.skull_distance()
     frames = calm_frames(views, CALM_FRAMES)
     strands, _ = grow_strands(hair_views(views, frames), canonical.vertices, canonical.faces, canonical.scalp, settings, inside)
     return StrandHair(strands, hair_color(views), width=cover_width(strands)), inside

@@ -127,3 +127,12 @@ def test_state_round_trip(head):
 @pytest.mark.parametrize("value", [[True, False, True], [0, 2], (np.array([0]), np.array([2])), {"left": [0], "right": [2]}])
 def test_masks_from_many_forms(value):
     assert vertex_mask(value, 3).tolist() == [True, False, True]
+
+
+def test_hair_is_kept_out_of_the_skull_but_may_lie_where_the_model_has_its_bust(head: CanonicalHead) -> None:
+    grid = head.skull_distance()
+    bottom = float(head.vertices[:, 1].min())
+    skull, bust = torch.tensor([0.0, 0.1, 0.0]), torch.tensor([0.0, 0.9 * bottom, 0.0])
+    assert grid(skull) < -0.05
+    assert grid(bust) > 0.02
+    assert bool((grid.lower < head.vertices.amin(0)).all() & (grid.upper > head.vertices.amax(0)).all())
