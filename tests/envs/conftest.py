@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import platform
 import shlex
 import shutil
 import subprocess
@@ -19,8 +20,8 @@ CACHE = "HEADCAST_CONDA_CACHE"
 @pytest.fixture(scope="session")
 def conda_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Where tools, channel and environments lie: the folder that HEADCAST_CONDA_CACHE names, kept, or a temporary one."""
-    if sys.version_info[:2] != (3, 11) or sys.platform != "linux":
-        pytest.skip("the environments take Python 3.11 on Linux, and the local channel holds the running one")
+    if (sys.version_info[:2], sys.platform, platform.machine()) != ((3, 11), "linux", "x86_64"):
+        pytest.skip("the environments take Python 3.11, and the local channel holds the running one, for Linux on x86-64")
     named = os.environ.get(CACHE)
     folder = Path(named).resolve() if named else tmp_path_factory.mktemp("conda")
     folder.mkdir(parents=True, exist_ok=True)

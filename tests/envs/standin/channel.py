@@ -18,7 +18,7 @@ from pathlib import Path
 from rattler.index import index_fs
 from rattler_build import assemble_package
 
-PYTHON = "python%d.%d" % sys.version_info[:2]
+PYTHON = f"python{sys.version_info.major}.{sys.version_info.minor}"
 LEFT_OUT = {"site-packages", "dist-packages", "test", "tests", "idlelib", "tkinter", "turtledemo", "lib2to3", "__pycache__"}
 
 
