@@ -8,6 +8,7 @@ import shlex
 import shutil
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -18,14 +19,16 @@ CACHE = "HEADCAST_CONDA_CACHE"
 
 
 @pytest.fixture(scope="session")
-def conda_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Where tools, channel and environments lie: the folder that HEADCAST_CONDA_CACHE names, kept, or a temporary one."""
+def conda_folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """Where tools, channel and environments lie (2 GB): the folder that HEADCAST_CONDA_CACHE names, or one that goes afterwards."""
     if (sys.version_info[:2], sys.platform, platform.machine()) != ((3, 11), "linux", "x86_64"):
         pytest.skip("the environments take Python 3.11, and the local channel holds the running one, for Linux on x86-64")
     named = os.environ.get(CACHE)
     folder = Path(named).resolve() if named else tmp_path_factory.mktemp("conda")
     folder.mkdir(parents=True, exist_ok=True)
-    return folder
+    yield folder
+    if not named:
+        shutil.rmtree(folder)
 
 
 @pytest.fixture(scope="session")

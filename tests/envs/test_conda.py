@@ -110,7 +110,7 @@ def test_an_environment_holds_its_packages_and_no_others(name: str, has: str, la
     assert not list(packages.glob("headcast*")), "the package comes from the checkout"
 
 
-def test_nothing_is_left_to_do_and_other_environments_were_not_made(finished: Path, run: Run, conda_folder: Path) -> None:
+def test_the_same_command_again_has_nothing_to_do(finished: Path, run: Run, conda_folder: Path) -> None:
     again = run(ROOT, finished, *conda(conda_folder), *options(), MATTES)
     assert "Nothing to be done" in again.stdout + again.stderr
 
