@@ -20,7 +20,7 @@ with one_line():
     settings = load_config(config)
 plan = Plan(settings)
 
-share_package(HERE)
+shell.prefix(share_package(HERE))
 
 wildcard_constraints:
     subject=plan.subject_pattern,

@@ -11,6 +11,7 @@ import inspect
 import json
 import logging
 import os
+import platform
 import signal
 import sys
 import time
@@ -47,6 +48,7 @@ def execute(inputs_type: type[Any], run: Callable[..., Path], arguments: Sequenc
     log, settings = parsed.pop("log"), parsed.pop("settings")
     stage = run.__module__.rpartition(".")[2]
     with _Terminal(log) as terminal:
+        logger.info("%s in Python %s at %s", stage, platform.python_version(), sys.prefix)
         progress = Progress(stage, terminal)
         try:
             sections = _sections(run, hints, settings)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import shlex
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -36,10 +37,14 @@ def one_line() -> Iterator[None]:
         os._exit(error.exit_code)
 
 
-def share_package(root: Path) -> None:
-    """Let every job import this checkout's package and scripts, installed or not, also inside a conda environment."""
-    before = [part for part in os.environ.get("PYTHONPATH", "").split(os.pathsep) if part and part != str(root)]
-    os.environ["PYTHONPATH"] = os.pathsep.join([str(root), *before])
+def share_package(root: Path) -> str:
+    """What every job's shell starts with so that it finds this checkout's package and scripts, installed or not.
+
+    Said in the shell, because Snakemake takes PYTHONPATH out of what jobs in conda environments inherit: there a user's own
+    PYTHONPATH stays out, elsewhere it comes after the checkout. A prefix replaces Snakemake's own, hence the strict mode.
+    """
+    quoted = shlex.quote(str(root)).replace("{", "{{").replace("}", "}}")
+    return f"set -euo pipefail; export PYTHONPATH={quoted}${{{{PYTHONPATH:+:$PYTHONPATH}}}}; "
 
 
 class Plan:

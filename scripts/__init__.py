@@ -1,0 +1,1 @@
+"""The doors of the workflow, one for each rule: `python -m scripts.<rule> --help`."""
