@@ -54,7 +54,8 @@ class Cluster:
         """The node has registered with the controller."""
         deadline = time.monotonic() + READY_SECONDS
         while (said := _said("sinfo", "-h", "-p", "gpu", "-o", "%T")) != "idle":
-            assert time.monotonic() < deadline, (said, self.logs())
+            gone = [daemon.args for daemon in self.daemons if daemon.poll() is not None]
+            assert not gone and time.monotonic() < deadline, (gone, said, self.logs())
             time.sleep(0.2)
 
     def finished(self) -> dict[str, dict[str, str]]:

@@ -28,7 +28,7 @@ NAMES = {"subject": "demo", "sequence": "HAIR"}
 AVATAR = at.avatar.format(**NAMES)
 STEPS, SAVE_EVERY = 32, 8
 HUNGRY, TOO_LITTLE_MB = "hair_masks", 300  # the stage that gets too little memory at first
-LIMIT_SECONDS = 300
+LIMIT_SECONDS = 900
 QUICK = ["--slurm-init-seconds-before-status-checks", "1", "--seconds-between-status-checks", "2", "--latency-wait", "10"]
 
 
