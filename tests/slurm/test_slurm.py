@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 import signal
 import subprocess
+import sys
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
@@ -25,9 +26,9 @@ from .scheduler import edited_profile, environment, snakemake_command, tiny_demo
 
 pytestmark = pytest.mark.slurm
 NAMES = {"subject": "demo", "sequence": "HAIR"}
-AVATAR = at.avatar.format(**NAMES)
+AVATAR, MODEL = at.avatar.format(**NAMES), at.head_model.format(model="open")
 STEPS, SAVE_EVERY = 32, 8
-HUNGRY, TOO_LITTLE_MB = "hair_masks", 300  # the stage that gets too little memory at first
+HUNGRY, TOO_LITTLE_MB = "hair_masks", 600  # the stage that gets too little memory at first
 LIMIT_SECONDS = 900
 QUICK = ["--slurm-init-seconds-before-status-checks", "1", "--seconds-between-status-checks", "2", "--latency-wait", "10"]
 
@@ -177,16 +178,16 @@ def test_jobs_that_ask_for_a_gpu_land_on_its_partition_and_no_others_do(story: S
     partitions = {rule: {finished[number]["Partition"] for number in numbers} for rule, numbers in story.jobs().items()}
     assert {rule for rule, names in partitions.items() if names == {"gpu"}} == {"train_mesh_head", "train_avatar"}
     assert {rule for rule, names in partitions.items() if names == {"cpu"}} == set(partitions) - {"train_mesh_head", "train_avatar"}
+    assert "TresPerJob=gres:gpu:1" in cluster.ask("scontrol", "show", "job", story.jobs()["train_avatar"][-1])
 
 
 def test_a_job_that_outgrows_its_memory_is_killed_by_slurm_and_gets_twice_as_much(story: Story, cluster: Cluster) -> None:
     numbers = story.jobs()[HUNGRY]
-    asked = [re.search(r"mem=(\d+)M", cluster.ask("scontrol", "show", "job", number)) for number in numbers]
+    records = [cluster.finished()[number] for number in numbers]
+    asked = [int(re.findall(r"mem=(\d+)M", record["Tres"])[0]) for record in records]
     assert len(numbers) > 1
-    assert [int(found[1]) for found in asked if found] == [TOO_LITTLE_MB * 2**n for n in range(len(numbers))]
-    states = [cluster.finished()[number]["JobState"] for number in numbers]
-    assert states[-1] == "COMPLETED"
-    assert "COMPLETED" not in states[:-1]
+    assert asked == [TOO_LITTLE_MB * 2**n for n in range(len(numbers))]
+    assert [record["JobState"] == "COMPLETED" for record in records] == [False] * (len(numbers) - 1) + [True]
     slurmd = (cluster.folder / "log/slurmd.log").read_text(errors="replace")
     assert "exceeded memory limit" in story.said["first"] + slurmd
 
@@ -216,6 +217,18 @@ def test_the_avatar_is_that_of_an_undisturbed_run_on_one_machine(story: Story, t
     assert done.returncode == 0, done.stderr[-3000:]
     assert "resumed" not in (tmp_path / at.log("train_avatar").format(**NAMES)).read_text()
     assert read_metadata(tmp_path / AVATAR)["digest"] == read_metadata(story.folder / AVATAR)["digest"]
+
+
+def test_a_job_finds_its_python_by_a_precommand_where_the_environment_is_not_handed_on(
+    cluster: Cluster, scheduler: Path, tmp_path: Path
+) -> None:
+    profile = edited_profile("slurm", tmp_path / "profile", **{"slurm-status-command": "squeue"})
+    activate = f"export PATH={Path(sys.executable).parent}:/usr/bin:/bin"
+    command = snakemake_command(scheduler, profile, *QUICK, "--precommand", activate, *tiny_demo(STEPS, SAVE_EVERY), MODEL)
+    bare = environment(PATH="/usr/bin:/bin")
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False, env=bare)
+    assert done.returncode == 0, done.stdout[-2000:] + done.stderr[-6000:]
+    assert (tmp_path / MODEL).exists()
 
 
 def test_nothing_is_left_to_do(story: Story, scheduler: Path, capsys: pytest.CaptureFixture[str]) -> None:
