@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import shlex
 import subprocess
 import time
 from dataclasses import dataclass
@@ -16,7 +17,7 @@ QUEUE: list[str] = []  # ← e.g. ["-q", "long"]; a project or account goes here
 # the address space, which CUDA exceeds by far; {slot_mb} is the share of one slot), how GPUs are booked.
 SGE = {"slots": "smp", "memory": "mem_free={mem_mb}M", "gpu": "gpu={gpu}"}
 LOGS = Path(".snakemake/cluster_logs")
-TRIES, PAUSE = 3, 2.0
+TRIES, PAUSE = 4, 5.0  # s, longer every time: accounting may lag behind the end of a job
 
 
 @dataclass(frozen=True)
@@ -40,6 +41,13 @@ class Job:
         wanted = properties["resources"]
         name = properties.get("rule") or properties.get("groupid", "group")
         return cls(name, properties["threads"], wanted["mem_mb"], wanted["runtime"], wanted.get("gpu", 0))
+
+
+def hand_on(script: Path, names: tuple[str, ...] = ("PATH", "HEADCAST_GPU")) -> None:
+    """Let the job find the Python that Snakemake was started beside: a login shell on the node may set another PATH."""
+    first, rest = script.read_text(encoding="utf-8").split("\n", 1)
+    exports = [f"export {name}={shlex.quote(os.environ[name])}" for name in names if name in os.environ]
+    script.write_text("\n".join([first, *exports, rest]), encoding="utf-8")
 
 
 def submit_command(job: Job, script: Path, system: str = SYSTEM) -> list[str]:

@@ -6,6 +6,7 @@ import importlib.util
 import json
 import os
 import re
+import subprocess
 import sys
 from dataclasses import dataclass
 from pathlib import Path
@@ -148,6 +149,18 @@ def job_script(folder: Path, rule: str, **resources: int) -> Path:
     properties = {"type": "single", "rule": rule, "threads": 8, "resources": {"mem_mb": 16_000, "runtime": 90, **resources}}
     script.write_text(f"#!/bin/sh\n# properties = {json.dumps(properties)}\ntrue\n")
     return script
+
+
+def test_a_job_finds_the_python_that_snakemake_was_started_beside(
+    systems: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    script = job_script(tmp_path, "matting")
+    script.write_text(script.read_text() + 'echo "$PATH"\n')
+    monkeypatch.setenv("PATH", f"{tmp_path}/it's here:{os.environ['PATH']}")
+    systems.hand_on(script)
+    done = subprocess.run(["/bin/sh", str(script)], env={"PATH": "/nowhere"}, capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == os.environ["PATH"]
+    assert systems.Job.read(script).rule == "matting"
 
 
 @pytest.mark.parametrize(
