@@ -15,6 +15,7 @@ from pathlib import Path
 
 HERE = Path(__file__).parent
 ETC = Path("/etc/slurm")  # the executor plugin clears SLURM_*, so that its inner srun looks here and nowhere else
+PREFIX = "headcast-slurm-"
 FILES = ("slurm.conf", "gres.conf")
 PROGRAMS = ("munged", "slurmctld", "slurmd", "sbatch", "srun", "setpriv")
 READY_SECONDS, STOP_SECONDS = 30, 15
@@ -27,8 +28,8 @@ def missing() -> str:
     absent = [name for name in PROGRAMS if shutil.which(name, path=_path()) is None]
     if absent:
         return f"{', '.join(absent)} not found: apt-get install slurm-wlm munge"
-    taken = [str(ETC / name) for name in FILES if (ETC / name).exists() and not (ETC / name).is_symlink()]
-    return f"{', '.join(taken)} belongs to another Slurm" if taken else ""
+    taken = [str(ETC / name) for name in FILES if os.path.lexists(ETC / name) and not _left_over(ETC / name)]
+    return f"{', '.join(taken)} belongs to another Slurm (or to a test that was killed: delete it)" if taken else ""
 
 
 @dataclass
@@ -64,11 +65,6 @@ class Cluster:
         records = [dict(part.split("=", 1) for part in line.split() if "=" in part) for line in lines]
         return {record["JobId"]: record for record in records}
 
-    def ended(self, number: str) -> list[str]:
-        """Every state in which a job has ended, in order: a requeued one ends more than once."""
-        lines = (self.folder / "log/jobs").read_text().splitlines()
-        return [line.split("JobState=")[1].split()[0] for line in lines if f"JobId={number} " in line]
-
     def logs(self) -> str:
         """The ends of all logs, for a failure's message."""
         return "\n".join(f"== {path.name}\n{path.read_text(errors='replace')[-3000:]}" for path in (self.folder / "log").iterdir())
@@ -91,9 +87,10 @@ class Cluster:
 @contextmanager
 def running_cluster() -> Iterator[Cluster]:
     """Start the cluster; whatever happens, end with no daemon, no folder and nothing under /etc."""
-    cluster = Cluster(Path(tempfile.mkdtemp(prefix="headcast-slurm-")))
-    made = _configure(cluster.folder)
+    cluster = Cluster(Path(tempfile.mkdtemp(prefix=PREFIX)))
+    made = not ETC.exists()
     try:
+        _configure(cluster.folder)
         munge = cluster.folder / "munge"
         flags = [f"--{name}-file={munge / name}" for name in ("key", "pid", "log", "seed")]
         cluster.start("munged", "--foreground", "--force", f"--socket={munge / 'socket'}", *flags)
@@ -110,8 +107,8 @@ def running_cluster() -> Iterator[Cluster]:
         shutil.rmtree(cluster.folder, ignore_errors=True)
 
 
-def _configure(folder: Path) -> bool:
-    """Write the configuration and link it to where Slurm looks; whether /etc/slurm had to be made."""
+def _configure(folder: Path) -> None:
+    """Write the configuration and link it to where Slurm looks."""
     for name in ("munge", "state", "spool", "log"):
         (folder / name).mkdir(mode=0o755)
     folder.chmod(0o755)
@@ -119,7 +116,6 @@ def _configure(folder: Path) -> bool:
     key.write_bytes(os.urandom(1024))
     key.chmod(0o400)
     facts = {"folder": folder, "host": socket.gethostname().split(".")[0], "controller": _free_port(), "daemon": _free_port()}
-    made = not ETC.exists()
     ETC.mkdir(exist_ok=True)
     for name in FILES:
         text = (HERE / name).read_text()
@@ -128,7 +124,11 @@ def _configure(folder: Path) -> bool:
         (folder / name).write_text(text)
         (ETC / name).unlink(missing_ok=True)
         (ETC / name).symlink_to(folder / name)
-    return made
+
+
+def _left_over(link: Path) -> bool:
+    """Whether ``link`` is one of ours into a folder that is gone."""
+    return link.is_symlink() and PREFIX in os.readlink(link) and not link.exists()
 
 
 def _free_port() -> int:
