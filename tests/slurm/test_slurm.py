@@ -214,7 +214,7 @@ def test_a_cancelled_job_is_submitted_again_and_goes_on(story: Story, cluster: C
 
 
 def test_the_avatar_is_that_of_an_undisturbed_run_on_one_machine(story: Story, tmp_path: Path) -> None:
-    done = snakemake(*tiny_demo(STEPS, SAVE_EVERY), AVATAR, folder=tmp_path)
+    done = snakemake(*tiny_demo(STEPS, SAVE_EVERY), AVATAR, folder=tmp_path, PATH=environment()["PATH"])
     assert done.returncode == 0, done.stderr[-3000:]
     assert "resumed" not in (tmp_path / at.log("train_avatar").format(**NAMES)).read_text()
     assert read_metadata(tmp_path / AVATAR)["digest"] == read_metadata(story.folder / AVATAR)["digest"]
