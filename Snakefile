@@ -12,10 +12,11 @@ sys.path.insert(0, str(HERE))
 from headcast import layout as at
 from headcast.config import NAME, load_config
 from headcast.fingerprint import code_hash
-from headcast.planning import Plan, one_line, share_package
+from headcast.planning import Plan, doubling, one_line, share_gpu, share_package
 
 configfile: HERE / "workflow_config.yaml"
 
+share_gpu()
 with one_line():
     settings = load_config(config)
 plan = Plan(settings)

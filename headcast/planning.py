@@ -15,7 +15,7 @@ from headcast import layout
 from headcast.capture.capture import raw_files
 from headcast.capture.download import LINK
 from headcast.capture.nersemble import ACCESS
-from headcast.config import Config
+from headcast.config import Config, has_gpu
 from headcast.errors import AssetMissing, HeadcastError
 
 
@@ -45,6 +45,20 @@ def share_package(root: Path) -> str:
     """
     quoted = shlex.quote(str(root)).replace("{", "{{").replace("}", "}}")
     return f"set -euo pipefail; export PYTHONPATH={quoted}${{{{PYTHONPATH:+:$PYTHONPATH}}}}; "
+
+
+def share_gpu() -> None:
+    """Decide once per run whether there is a GPU: a job on another node must not choose another preset than the plan did."""
+    os.environ["HEADCAST_GPU"] = "1" if has_gpu() else "0"
+
+
+def doubling(mem_mb: int) -> Callable[[Wildcards, int], int]:
+    """Memory of a rule (MB): twice as much at every further attempt; how many there are, a profile's ``retries`` says."""
+
+    def needed(wildcards: Wildcards, attempt: int) -> int:
+        return mem_mb * 2 ** (attempt - 1)
+
+    return needed
 
 
 class Plan:

@@ -6,7 +6,7 @@ rule download:
     benchmark: at.benchmark("download")
     conda: "../envs/capture.yaml"
     params: code=code_hash("headcast.stages.download"), settings=settings.settings("extraction"), root=plan.root, reader=plan.reader
-    resources: mem_mb=1_000, runtime=240
+    resources: mem_mb=doubling(1_000), runtime=240
     message: "checking the raw capture of {wildcards.subject}/{wildcards.sequence}"
     shell:
         "python -m scripts.download --subject {wildcards.subject:q} --sequence {wildcards.sequence:q} --data-root {params.root:q}"
@@ -22,7 +22,7 @@ rule extract_frames:
     conda: "../envs/capture.yaml"
     params: code=code_hash("headcast.stages.extract_frames"), settings=settings.settings("extraction"), root=plan.root, reader=plan.reader
     threads: 4
-    resources: mem_mb=4_000, runtime=60
+    resources: mem_mb=doubling(4_000), runtime=60
     message: "extracting the frames of {wildcards.subject}/{wildcards.sequence}"
     shell:
         "python -m scripts.extract_frames --raw {input:q} --subject {wildcards.subject:q} --sequence {wildcards.sequence:q}"

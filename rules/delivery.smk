@@ -11,7 +11,7 @@ rule evaluate:
         code=code_hash("headcast.stages.evaluate"), settings=settings.settings("evaluation", "held_out"), truth=plan.ground_truth,
         benchmarks=lambda wildcards, output: str(Path(output.metrics).parent.parent / "benchmarks"),
     threads: 2
-    resources: gpu=1, mem_mb=8_000, runtime=120
+    resources: gpu=1, mem_mb=doubling(8_000), runtime=120
     message: "evaluating {wildcards.subject}/{wildcards.sequence} on held-out views"
     shell:
         "python -m scripts.evaluate --images {input.images:q} --cameras {input.cameras:q} --background {input.background:q}"
@@ -31,7 +31,7 @@ rule score:
     conda: "../envs/evaluation.yaml"
     params: code=code_hash("headcast.stages.score"), settings=settings.settings("fitting"), truth=plan.ground_truth
     threads: 2
-    resources: mem_mb=8_000, runtime=60
+    resources: mem_mb=doubling(8_000), runtime=60
     message: "scoring the stages of {wildcards.subject}/{wildcards.sequence}"
     shell:
         "python -m scripts.score --images {input.images:q} --cameras {input.cameras:q} --background {input.background:q}"
@@ -49,7 +49,7 @@ rule reenact:
     conda: "../envs/evaluation.yaml"
     params: code=code_hash("headcast.stages.reenact"), settings=settings.settings("reenactment")
     threads: 2
-    resources: gpu=1, mem_mb=4_000, runtime=60
+    resources: gpu=1, mem_mb=doubling(4_000), runtime=60
     message: "filming {wildcards.subject}/{wildcards.sequence}"
     shell:
         "python -m scripts.reenact --avatar {input.avatar:q} --params {input.params:q} --cameras {input.cameras:q} --images {input.images:q}"

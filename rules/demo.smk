@@ -6,7 +6,7 @@ rule demo_capture:
     conda: "../envs/blender.yaml"
     params: code=code_hash("headcast.stages.demo_capture"), work="results/demo_capture/work", device="raster", samples=64
     threads: 4
-    resources: mem_mb=8_000, runtime=1_440
+    resources: mem_mb=doubling(8_000), runtime=1_440
     message: "making the demo capture in {params.work} (an hour; the same command goes on after an interruption)"
     shell:
         "python -m scripts.demo_capture --work {params.work:q} --device {params.device:q} --samples {params.samples:q}"

@@ -5,7 +5,7 @@ rule head_model:
     benchmark: "results/models/benchmarks/head_model_{model}.tsv"
     conda: "../envs/fitting.yaml"
     params: code=code_hash("headcast.stages.head_model")
-    resources: mem_mb=2_000, runtime=10
+    resources: mem_mb=doubling(2_000), runtime=10
     message: "building the head model {wildcards.model}"
     shell:
         "python -m scripts.head_model --model {wildcards.model:q} --output {output:q} --log {log:q}"
@@ -22,7 +22,7 @@ rule fit_head:
     params:
         code=code_hash("headcast.stages.fit_head"), settings=settings.settings("fitting"),
         identity=lambda wildcards, input: ["--identity", *input.identity] if input.identity else [],
-    resources: gpu=1, mem_mb=4_000, runtime=30
+    resources: mem_mb=doubling(4_000), runtime=30
     message: "fitting the head of {wildcards.subject}/{wildcards.sequence}"
     shell:
         "python -m scripts.fit_head --cameras {input.cameras:q} --landmarks {input.landmarks:q} --model {input.model:q}"

@@ -7,7 +7,7 @@ rule matting:
     conda: "../envs/matting.yaml"
     params: code=code_hash("headcast.stages.matting"), settings=settings.settings("matting")
     threads: 4
-    resources: mem_mb=6_000, runtime=120
+    resources: mem_mb=doubling(6_000), runtime=120
     message: "matting {wildcards.subject}/{wildcards.sequence}"
     shell:
         "python -m scripts.matting --images {input.images:q} --background {input.background:q} --settings {params.settings:q}"
@@ -22,7 +22,7 @@ rule landmarks:
     benchmark: at.benchmark("landmarks")
     conda: "../envs/landmarks.yaml"
     params: code=code_hash("headcast.stages.landmarks"), settings=settings.settings("landmarks")
-    resources: mem_mb=2_000, runtime=60
+    resources: mem_mb=doubling(2_000), runtime=60
     message: "finding landmarks in {wildcards.subject}/{wildcards.sequence}"
     shell:
         "python -m scripts.landmarks --images {input.images:q} --cameras {input.cameras:q} --settings {params.settings:q}"
@@ -40,7 +40,7 @@ rule hair_masks:
     conda: "../envs/parsing.yaml"
     params: code=code_hash("headcast.stages.hair_masks"), settings=settings.settings("hair_masks")
     threads: 4
-    resources: mem_mb=6_000, runtime=120
+    resources: mem_mb=doubling(6_000), runtime=120
     message: "labelling hair, face and body of {wildcards.subject}/{wildcards.sequence}"
     shell:
         "python -m scripts.hair_masks --images {input.images:q} --cameras {input.cameras:q}"
@@ -57,7 +57,7 @@ rule orientation_maps:
     conda: "../envs/parsing.yaml"
     params: code=code_hash("headcast.stages.orientation_maps"), settings=settings.settings("orientation_maps")
     threads: 4
-    resources: mem_mb=4_000, runtime=120
+    resources: mem_mb=doubling(4_000), runtime=120
     message: "measuring hair orientation in {wildcards.subject}/{wildcards.sequence}"
     shell:
         "python -m scripts.orientation_maps --images {input.images:q} --masks {input.masks:q} --settings {params.settings:q}"

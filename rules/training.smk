@@ -10,7 +10,7 @@ rule train_mesh_head:
     conda: "../envs/training.yaml"
     params: code=code_hash("headcast.stages.train_mesh_head"), settings=settings.settings("mesh_head", "held_out"), state=at.state("train_mesh_head")
     threads: 8
-    resources: gpu=1, mem_mb=12_000, runtime=600
+    resources: gpu=1, mem_mb=doubling(12_000), runtime=600
     message: "training the mesh head of {wildcards.subject}/{wildcards.sequence}"
     shell:
         "python -m scripts.train_mesh_head --images {input.images:q} --cameras {input.cameras:q} --background {input.background:q}"
@@ -31,7 +31,7 @@ rule train_avatar:
     conda: "../envs/training.yaml"
     params: code=code_hash("headcast.stages.train_avatar"), settings=settings.settings("training", "held_out"), state=at.state("train_avatar")
     threads: 8
-    resources: gpu=1, mem_mb=16_000, runtime=2_880
+    resources: gpu=1, mem_mb=doubling(16_000), runtime=2_880
     message: "training the avatar {wildcards.subject}/{wildcards.sequence}"
     shell:
         "python -m scripts.train_avatar --images {input.images:q} --cameras {input.cameras:q} --background {input.background:q}"
