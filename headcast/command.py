@@ -44,9 +44,9 @@ def execute(inputs_type: type[Any], run: Callable[..., Path], arguments: Sequenc
     parsed = vars(_parser(inputs_type, run.__doc__ or "").parse_args(arguments))
     log, settings = parsed.pop("log"), parsed.pop("settings")
     stage = run.__module__.rpartition(".")[2]
-    catch_signals()
-    follow_scheduler()
     try:
+        catch_signals()
+        follow_scheduler()
         claimed = None if log is None else claim_log(log, lambda: _say(sys.stderr, f"{stage} waits for an earlier run of itself"))
     except HeadcastError as error:
         _say(sys.stderr, str(error))
