@@ -51,8 +51,11 @@ SETTINGS = (
     f"subjects={{demo: {{data_root: {ROOT / 'assets/demo'}, extra_sequences: {{HAIR: []}}}}}}",
     "preset=tiny",
     f"extraction={{cameras: {json.dumps(CAMERAS)}, max_frames: 2}}",
-    "mesh_head={steps: 12, save_every: 3}",
-    "training={steps: 40, save_every: 8}",
+    "orientation_maps={angles: 16}",
+    "mesh_head={size: 32, steps: 6, grid: 12, save_every: 2}",
+    "training={size: 32, steps: 40, gaussians: 300, strands: 30, points_per_strand: 6, save_every: 5}",
+    "evaluation={size: 32}",
+    "reenactment={size: 32, repeats: 1}",
     "--",
 )
 JOURNAL = '''
@@ -139,6 +142,14 @@ class Run:
     def jobs(self) -> dict[int, str]:
         """Stages that work in this folder now, by process; their workers are not among them."""
         return {pid: words[words.index("-m") + 1].removeprefix("scripts.") for pid, words in self._processes() if _is_job(words)}
+
+    def cpu_seconds(self, job: int) -> float:
+        """CPU time of a job and its workers so far; unlike wall time it hardly depends on what else the machine does."""
+        used = 0
+        with suppress(OSError):
+            for pid in [job, *map(int, Path(f"/proc/{job}/task/{job}/children").read_text().split())]:
+                used += sum(map(int, Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[11:13]))
+        return used / os.sysconf("SC_CLK_TCK")
 
     def alive(self) -> set[int]:
         """Every process that works in this folder."""
