@@ -3,7 +3,7 @@ PYTHON ?= $(firstword $(foreach p,python3.11 python3.12 python3,$(if $(shell $(p
 VENV ?= .venv
 CORES ?= $(shell nproc)
 BIN := $(VENV)/bin
-SNAKEMAKE := PATH="$(abspath $(BIN)):$$PATH" snakemake --cores $(CORES)
+SNAKEMAKE := snakemake --cores $(CORES)
 DEMO := results/demo/HAIR
 
 .PHONY: help demo test lint constraints clean
@@ -18,10 +18,13 @@ $(VENV)/.installed: pyproject.toml constraints.txt
 	@$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[test]'
 	@touch $@
 
+## A run holds .snakemake/headcast.lock while it lives (so does every snakemake, see headcast/planning.py); only what a killed one
+## left is unlocked. exec: a signal to make reaches snakemake, and with it the jobs.
 demo: $(VENV)/.installed
-	@mkdir -p results && exec 9>results/.lock && flock -n 9 || { echo "headcast: another make is at work here" >&2; exit 1; } && \
-	$(SNAKEMAKE) --quiet rules --unlock >/dev/null 2>&1; \
-	$(SNAKEMAKE) $(DEMO)/avatar.pth $(DEMO)/evaluation/metrics.json $(DEMO)/scores.json $(DEMO)/reenactment/reenactment.mp4
+	@export PATH="$(abspath $(BIN)):$$PATH"; mkdir -p .snakemake; exec 9>>.snakemake/headcast.lock; \
+	if command -v flock >/dev/null && ! flock -n 9; then echo "headcast: another run is at work here; wait for it or stop it" >&2; exit 1; fi; \
+	if [ -n "$$(ls .snakemake/locks 2>/dev/null)" ]; then $(SNAKEMAKE) --quiet all --unlock >/dev/null 2>&1; fi; \
+	exec $(SNAKEMAKE) $(DEMO)/avatar.pth $(DEMO)/evaluation/metrics.json $(DEMO)/scores.json $(DEMO)/reenactment/reenactment.mp4
 	@$(BIN)/python -m headcast summary $(DEMO)
 
 test: $(VENV)/.installed

@@ -12,7 +12,7 @@ sys.path.insert(0, str(HERE))
 from headcast import layout as at
 from headcast.config import NAME, load_config
 from headcast.fingerprint import code_hash
-from headcast.planning import Plan, doubling, one_line, share_gpu, share_package
+from headcast.planning import Plan, doubling, lead_jobs, one_line, share_gpu, share_package, take_jobs_along
 
 configfile: HERE / "workflow_config.yaml"
 
@@ -22,6 +22,7 @@ with one_line():
 plan = Plan(settings)
 
 shell.prefix(share_package(HERE))
+lead_jobs()
 
 wildcard_constraints:
     subject=plan.subject_pattern,
@@ -39,6 +40,9 @@ rule all:
     """Avatar, evaluation and scores of every configured subject and sequence."""
     default_target: True
     input: plan.everything()
+
+onstart:
+    take_jobs_along()
 
 onerror:
     plan.explain(log)

@@ -12,25 +12,23 @@ import json
 import logging
 import os
 import platform
-import signal
 import sys
 import time
 import typing
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import MISSING, dataclass, fields
 from pathlib import Path
-from types import FrameType
 from typing import Any, TextIO
 
 from headcast.config import Section, validate
 from headcast.errors import ConfigError, HeadcastError, OutOfResources
+from headcast.formats.claim import claim_log
+from headcast.signals import INTERRUPTED, catch_signals, follow_scheduler
 
-INTERRUPTED = 130
 UNEXPECTED = 1
 PROGRESS_SECONDS = 5.0
 logger = logging.getLogger("headcast")
-_stop_requested = False
-_polled = False
 
 
 def command(inputs_type: type[Any], run: Callable[..., Path], arguments: Sequence[str] | None = None) -> None:
@@ -47,13 +45,21 @@ def execute(inputs_type: type[Any], run: Callable[..., Path], arguments: Sequenc
     parsed = vars(_parser(inputs_type, run.__doc__ or "").parse_args(arguments))
     log, settings = parsed.pop("log"), parsed.pop("settings")
     stage = run.__module__.rpartition(".")[2]
-    with _Terminal(log) as terminal:
+    try:
+        catch_signals()
+        follow_scheduler()
+        claimed = None if log is None else claim_log(log, lambda: _say(sys.stderr, f"{stage} waits for an earlier run of itself"))
+    except HeadcastError as error:
+        _say(sys.stderr, str(error))
+        return error.exit_code
+    except KeyboardInterrupt:
+        return INTERRUPTED
+    with _Terminal(claimed) as terminal:
         logger.info("%s in Python %s at %s", stage, platform.python_version(), sys.prefix)
         progress = Progress(stage, terminal)
         try:
             sections = _sections(run, hints, settings)
             extra = {"progress": progress} if "progress" in hints else {}
-            _catch_signals()
             written = run(inputs_type(**parsed), **sections, **extra)
             progress.finish(written)
             return 0
@@ -88,37 +94,14 @@ class Progress:
 
     def _say(self, text: str) -> None:
         logger.info(text)
-        self._stream.write(f"headcast: {text}\n")
-        self._stream.flush()
-
-
-def should_stop() -> bool:
-    """Whether a signal asked this process to save and leave; asking once declares that the caller polls and saves by itself."""
-    global _polled
-    _polled = True
-    return _stop_requested
-
-
-def _catch_signals() -> None:
-    global _stop_requested, _polled
-    _stop_requested = _polled = False
-    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGUSR1):
-        signal.signal(number, _on_signal)
-
-
-def _on_signal(number: int, frame: FrameType | None) -> None:
-    """The first signal lets a polling trainer save; a second one, or one to a stage that has nothing to save, ends it at once."""
-    global _stop_requested
-    if _stop_requested or not _polled:
-        raise KeyboardInterrupt
-    _stop_requested = True
+        _say(self._stream, text)
 
 
 @dataclass
 class _Terminal:
-    """Sends file descriptors 1 and 2 to the log and keeps the real standard error for the user."""
+    """Sends file descriptors 1 and 2 to the open log, which it takes over, and keeps the real standard error for the user."""
 
-    log: Path | None
+    log: int | None
 
     def __enter__(self) -> TextIO:
         sys.stdout.flush()
@@ -126,11 +109,9 @@ class _Terminal:
         self._kept = [os.dup(1), os.dup(2)]
         self._user = os.fdopen(os.dup(2), "w", encoding="utf-8")
         if self.log is not None:
-            self.log.parent.mkdir(parents=True, exist_ok=True)
-            stream = os.open(self.log, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o666)
-            os.dup2(stream, 1)
-            os.dup2(stream, 2)
-            os.close(stream)
+            os.dup2(self.log, 1)
+            os.dup2(self.log, 2)
+            os.close(self.log)
         self._said = os.fdopen(os.dup(2), "w", encoding="utf-8")
         logging.basicConfig(
             level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s", force=True, stream=self._said
@@ -145,7 +126,15 @@ class _Terminal:
         for target, kept in enumerate(self._kept, start=1):
             os.dup2(kept, target)
             os.close(kept)
-        self._user.close()
+        with suppress(OSError):
+            self._user.close()
+
+
+def _say(stream: TextIO, text: str) -> None:
+    """One line to the user; that nobody listens any more is no reason to fail."""
+    with suppress(OSError):
+        stream.write(f"headcast: {text}\n")
+        stream.flush()
 
 
 def _parser(inputs_type: type[Any], description: str) -> argparse.ArgumentParser:
@@ -196,6 +185,5 @@ def _report(error: BaseException, stage: str, terminal: TextIO) -> int:
             f"{stage}: unexpected {type(error).__name__}: {' '.join(str(error).split())[:300]}; the log has the traceback",
             UNEXPECTED,
         )
-    terminal.write(f"headcast: {line}\n")
-    terminal.flush()
+    _say(terminal, line)
     return code

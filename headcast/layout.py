@@ -1,4 +1,4 @@
-"""Every path under ``results/``: the only place where they are spelled.
+"""Every path under ``results/`` and the lock of a run: the only place where they are spelled.
 
 Patterns carry the wildcards ``{subject}`` and ``{sequence}``; a stage's product is named by its manifest, which is written last.
 """
@@ -6,6 +6,8 @@ Patterns carry the wildcards ``{subject}`` and ``{sequence}``; a stage's product
 from __future__ import annotations
 
 SEQUENCE = "results/{subject}/{sequence}"
+RUNNING = ".snakemake/headcast.lock"
+"""Held (flock) by every Snakemake that works in this folder, beside the locks that Snakemake leaves behind when it is killed."""
 
 
 def product(folder: str) -> str:

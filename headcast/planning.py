@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import re
 import shlex
+import signal
 import sys
+import threading
+import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
+from types import FrameType
 from typing import Protocol
 
 from headcast import layout
@@ -17,6 +22,7 @@ from headcast.capture.download import LINK
 from headcast.capture.nersemble import ACCESS
 from headcast.config import Config, has_gpu
 from headcast.errors import AssetMissing, HeadcastError
+from headcast.signals import LOOK_SECONDS, SCHEDULER
 
 
 class Wildcards(Protocol):
@@ -59,6 +65,44 @@ def doubling(mem_mb: int) -> Callable[[Wildcards, int], int]:
         return mem_mb * 2 ** (attempt - 1)
 
     return needed
+
+
+def lead_jobs() -> None:
+    """Tell jobs which process to follow, and hold ``layout.RUNNING`` while this one lives: ``make`` unlocks no living run."""
+    os.environ[SCHEDULER] = str(os.getpid())
+    with suppress(OSError):
+        Path(layout.RUNNING).parent.mkdir(exist_ok=True)
+        fcntl.flock(os.open(layout.RUNNING, os.O_RDWR | os.O_CREAT, 0o666), fcntl.LOCK_SH | fcntl.LOCK_NB)
+
+
+def take_jobs_along() -> None:
+    """SIGTERM and SIGINT to the scheduler stop its jobs, which save what they can; Snakemake alone waits until they are done."""
+    for number in (signal.SIGTERM, signal.SIGINT):
+        before = signal.getsignal(number)
+        if callable(before):
+            signal.signal(number, _passing_on(before))
+
+
+def _passing_on(before: Callable[[int, FrameType | None], object]) -> Callable[[int, FrameType | None], None]:
+    def pass_on(number: int, frame: FrameType | None) -> None:
+        threading.Thread(target=_stop_jobs, daemon=True).start()
+        before(number, frame)
+
+    return pass_on
+
+
+def _stop_jobs() -> None:
+    """Ask every job of this process once, also those that are only now being started."""
+    import psutil
+
+    asked: set[int] = set()
+    while True:
+        for child in psutil.Process().children():
+            with suppress(psutil.Error):
+                if child.pid not in asked and "-m scripts." in " ".join(child.cmdline()):
+                    child.terminate()
+                    asked.add(child.pid)
+        time.sleep(LOOK_SECONDS)
 
 
 class Plan:

@@ -102,7 +102,8 @@ SCRIPT = """
 import sys, time
 from dataclasses import dataclass
 from pathlib import Path
-from headcast.command import command, should_stop
+from headcast.command import command
+from headcast.signals import should_stop
 
 @dataclass(frozen=True)
 class Inputs:

@@ -5,10 +5,13 @@ The client (``nersemble-data``, Apache-2.0) prompts on standard input and swallo
 
 from __future__ import annotations
 
+import fcntl
 import logging
 import os
 import subprocess
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from headcast.capture.nersemble import ACCESS
@@ -16,8 +19,10 @@ from headcast.errors import AssetMissing, BadFile
 
 LINK = "NERSEMBLE_DATA_URL"
 CLIENT = """
-import pathlib, sys
+import os, pathlib, sys
+from headcast.signals import follow_parent
 from nersemble_data.scripts.manage_data import download
+follow_parent(os.getppid())
 root, participant, sequence, cameras = sys.argv[1:]
 download(pathlib.Path(root), participant=participant, sequence=sequence, camera=cameras)
 """
@@ -33,7 +38,9 @@ def download_participant(root: Path, subject: str, sequence: str, cameras: list[
     if not link:
         raise AssetMissing(root / subject, f"the raw capture of {subject}/{sequence} is not there", ACCESS)
     arguments = [str(root), str(int(subject)), sequence, ",".join(cameras) if cameras else "all"]
-    done = subprocess.run([sys.executable, "-c", CLIENT, *arguments], input="y\n", capture_output=True, text=True, check=False)
+    command = [sys.executable, "-c", CLIENT, *arguments]
+    with _alone(root, subject) as lock:
+        done = subprocess.run(command, input="y\n", capture_output=True, text=True, check=False, pass_fds=(lock,))
     said = (done.stdout + done.stderr).replace(link, "<link>")
     logger.info("nersemble-data said:\n%s", said)
     if done.returncode != 0:
@@ -50,3 +57,15 @@ def download_participant(root: Path, subject: str, sequence: str, cameras: list[
             f"the download is incomplete ({wrong.strip()[:200]})",
             f"check {LINK} and the network, then run the same command again",
         )
+
+
+@contextmanager
+def _alone(root: Path, subject: str) -> Iterator[int]:
+    """Wait for other downloads of the participant, whose sequences share plates and calibration.
+
+    Yields the descriptor of the lock; a client that inherits it keeps the lock until it ends, even when its stage is killed.
+    """
+    root.mkdir(parents=True, exist_ok=True)
+    with open(root / f".{subject}.lock", "w", encoding="utf-8") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield lock.fileno()

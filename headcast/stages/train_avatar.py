@@ -9,12 +9,13 @@ from pathlib import Path
 from typing import Any
 
 from headcast.avatar.growth import GrowthSettings
-from headcast.command import Progress, should_stop
+from headcast.command import Progress
 from headcast.config import HeldOut, Training
 from headcast.formats.avatar_file import write_avatar
 from headcast.formats.mesh_head_file import mesh_head_digest, read_mesh_head
 from headcast.formats.state import fingerprint, open_store
 from headcast.formats.track import read_head_params
+from headcast.signals import should_stop
 from headcast.stages.train_mesh_head import best_device, canonical_head, told
 from headcast.stages.training_views import Sources, gather
 from headcast.training.gaussian_head import train_avatar

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import multiprocessing
 import os
-import threading
-import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from pathlib import Path
@@ -14,6 +12,7 @@ from typing import Any
 from headcast.command import Progress
 from headcast.formats.atomic import atomic_path
 from headcast.formats.manifest import ProductWriter, member
+from headcast.signals import follow_parent
 
 THREAD_LIMITS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
 
@@ -30,26 +29,17 @@ def write_members(
             progress(done, len(jobs))
         return
     os.environ.update(dict.fromkeys(THREAD_LIMITS, "1"))  # read by the spawned workers: one thread each, not workers × cores
-    with ProcessPoolExecutor(workers, multiprocessing.get_context("spawn"), _follow_parent, (os.getpid(),)) as pool:
+    with ProcessPoolExecutor(workers, multiprocessing.get_context("spawn"), follow_parent, (os.getpid(),)) as pool:
         pending = [pool.submit(_write, folder, work, job) for job in jobs]
         try:
             for done, future in enumerate(as_completed(pending), start=1):
                 _adopt(writer, future.result())
                 progress(done, len(jobs))
-        except BaseException:
+        except BaseException as error:
             pool.shutdown(wait=False, cancel_futures=True)
+            for worker in [] if isinstance(error, Exception) else multiprocessing.active_children():
+                worker.terminate()  # asked to leave: a camera can take longer than whoever asked waits
             raise
-
-
-def _follow_parent(parent: int) -> None:
-    """A worker whose stage was killed ends too, instead of writing on beside the next run."""
-
-    def watch() -> None:
-        while os.getppid() == parent:
-            time.sleep(0.5)
-        os._exit(1)
-
-    threading.Thread(target=watch, daemon=True).start()
 
 
 def _write(folder: Path, work: Callable[..., dict[str, bytes]], job: tuple[Any, ...]) -> dict[str, dict[str, Any]]:

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import fcntl
+import multiprocessing
 import threading
+import time
 from collections.abc import Iterator
 from functools import partial
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
+import psutil
 import pytest
 
 from headcast.capture.download import LINK, download_participant
@@ -92,3 +96,25 @@ def test_the_link_appears_nowhere(
         download_participant(tmp_path / "bad", "001", "HAIR", SERIALS)
     assert CANARY not in caplog.text + str(caught.value)
     assert not [path for path in tmp_path.rglob("*") if path.is_file() and CANARY.encode() in path.read_bytes()]
+
+
+def test_downloads_of_a_participant_wait_for_each_other_and_for_a_client_that_outlives_its_stage(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(LINK, "http://127.0.0.1:9")
+    monkeypatch.setattr(
+        "headcast.capture.download.CLIENT", "import pathlib, sys, time; pathlib.Path(sys.argv[1], 'up').touch(); time.sleep(60)"
+    )
+    stage = multiprocessing.get_context("fork").Process(target=download_participant, args=(tmp_path, "001", "HAIR", None))
+    stage.start()
+    while not (tmp_path / "up").exists():
+        assert stage.is_alive()
+        time.sleep(0.02)
+    client = psutil.Process(stage.pid).children()[0]
+    stage.kill()
+    stage.join()
+    with open(tmp_path / ".001.lock", "w") as lock:
+        with pytest.raises(BlockingIOError):
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        client.kill()
+        fcntl.flock(lock, fcntl.LOCK_EX)

@@ -58,7 +58,8 @@ if __name__ == "__main__":
 """
 
 
-def test_no_worker_survives_a_killed_stage(tmp_path: Path) -> None:
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGINT])
+def test_no_worker_survives_a_stage_that_was_killed_or_asked_to_leave(number: int, tmp_path: Path) -> None:
     script, marks = tmp_path / "stage.py", tmp_path / "marks"
     script.write_text(SCRIPT)
     marks.mkdir()
@@ -67,8 +68,9 @@ def test_no_worker_survives_a_killed_stage(tmp_path: Path) -> None:
     while not (workers := [int(path.name) for path in marks.iterdir() if path.name.isdigit()]):
         assert time.monotonic() < deadline
         time.sleep(0.1)
-    process.send_signal(signal.SIGKILL)
-    process.wait()
+    process.send_signal(number)
+    process.wait(10)
+    deadline = time.monotonic() + 10
     while any(Path(f"/proc/{worker}/cmdline").exists() and Path(f"/proc/{worker}/cmdline").read_bytes() for worker in workers):
         assert time.monotonic() < deadline
         time.sleep(0.2)
