@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import errno
 import json
 import os
 import tempfile
@@ -11,7 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from headcast.errors import OutOfResources
+from headcast.shortage import fills_disk, full_disk
 
 
 @contextmanager
@@ -30,9 +29,9 @@ def atomic_path(path: Path) -> Iterator[Path]:
         _synchronise(temporary)
         os.chmod(temporary, 0o666 & ~_umask())
         os.replace(temporary, path)
-    except OSError as error:
-        if error.errno in (errno.ENOSPC, errno.EDQUOT):
-            raise OutOfResources(path, "the disk is full", "free space and run the same command again") from error
+    except (OSError, RuntimeError) as error:
+        if fills_disk(error, temporary):
+            raise full_disk(path) from error
         raise
     finally:
         temporary.unlink(missing_ok=True)

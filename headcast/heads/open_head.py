@@ -8,8 +8,6 @@ against the bust: the placement is the skull's, and the bust (``head_weight`` 0)
 from __future__ import annotations
 
 import logging
-import os
-import tempfile
 import zipfile
 from dataclasses import dataclass
 from functools import cached_property
@@ -20,6 +18,7 @@ import numpy as np
 import torch
 
 from headcast.errors import BadFile
+from headcast.formats.atomic import atomic_path
 from headcast.geometry.rotations import axis_angle_to_matrix
 from headcast.heads.model import Embedding, HeadParameters
 from headcast.heads.open_build import RECIPE, build
@@ -145,12 +144,8 @@ def _read(cache: Path) -> dict[str, np.ndarray] | None:
 
 
 def _write(cache: Path, arrays: dict[str, np.ndarray]) -> None:
-    cache.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.NamedTemporaryFile(dir=cache.parent, suffix=".npz", delete=False) as stream:
-        np.savez(stream, **arrays)
-        stream.flush()
-        os.fsync(stream.fileno())
-    os.replace(stream.name, cache)
+    with atomic_path(cache) as temporary:
+        np.savez(temporary, **arrays)
 
 
 def _from_arrays(arrays: dict[str, np.ndarray]) -> OpenHead:
