@@ -11,6 +11,7 @@ sys.path.insert(0, str(HERE))
 
 from headcast import layout as at
 from headcast.config import NAME, load_config
+from headcast.disk import check_disk
 from headcast.fingerprint import code_hash
 from headcast.planning import Plan, doubling, one_line, share_gpu, share_package
 
@@ -39,6 +40,19 @@ rule all:
     """Avatar, evaluation and scores of every configured subject and sequence."""
     default_target: True
     input: plan.everything()
+
+rule clean_intermediate:
+    """Remove what evaluated avatars no longer need and what can be made again; keep avatars, figures, films, logs and timings."""
+    params: sequences=plan.finished_sequences
+    log: "results/logs/clean_intermediate.log"
+    conda: "envs/capture.yaml"
+    message: "removing what can be made again"
+    shell: "python -m headcast clean {params.sequences:q} | tee {log:q}"
+
+onstart:
+    if settings.disk.check:
+        with one_line(sys.exit):
+            sys.stderr.write(f"headcast: {check_disk(settings, workflow.dag.needrun_jobs())}\n")
 
 onerror:
     plan.explain(log)

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import re
 import shlex
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import cache
+from glob import glob
 from pathlib import Path
 from typing import Protocol
 
@@ -27,14 +30,27 @@ class Wildcards(Protocol):
 
 
 @contextmanager
-def one_line() -> Iterator[None]:
-    """A user's mistake while planning ends the program with one line and its exit code, not with a traceback."""
+def one_line(leave: Callable[[int], object] = os._exit) -> Iterator[None]:
+    """A user's mistake while planning ends the program with one line and its exit code, not with a traceback.
+
+    Snakemake catches what is raised while it plans; once it holds its lock, ``leave=sys.exit`` lets it give that back.
+    """
     try:
         yield
     except HeadcastError as error:
         sys.stderr.write(f"headcast: {error}\n")
         sys.stderr.flush()
-        os._exit(error.exit_code)
+        leave(error.exit_code)
+
+
+@cache
+def digest_of_files(folder: Path) -> str:
+    """SHA-256 over names and contents of all files below ``folder``; empty when there are none."""
+    seal = hashlib.sha256()
+    files = sorted(path for path in folder.rglob("*") if path.is_file()) if folder.is_dir() else []
+    for path in files:
+        seal.update(f"{path.relative_to(folder).as_posix()} {path.stat().st_size}\n".encode() + path.read_bytes())
+    return seal.hexdigest() if files else ""
 
 
 def share_package(root: Path) -> str:
@@ -90,7 +106,7 @@ class Plan:
         with one_line():
             subject = self._config.subject(wildcards.subject)
             root = self._config.capture_root(wildcards.subject)
-            files = raw_files(subject.reader, root, wildcards.subject, wildcards.sequence)
+            files = raw_files(subject.reader, root, wildcards.subject, wildcards.sequence, self._config.extraction.cameras)
             if not (root / wildcards.subject).exists() and not os.environ.get(LINK):
                 raise AssetMissing(
                     root / wildcards.subject, f"the raw capture of {wildcards.subject}/{wildcards.sequence} is not there", ACCESS
@@ -121,6 +137,26 @@ class Plan:
     def ground_truth(self, wildcards: Wildcards) -> str:
         """Where ground truth would lie; only evaluation and scoring get to know."""
         return str(Path(self.root(wildcards)) / "ground_truth")
+
+    def ground_truth_digest(self, wildcards: Wildcards) -> str:
+        """What ground truth says, so that figures follow when it comes or changes; empty where there is none."""
+        return digest_of_files(Path(self.ground_truth(wildcards)))
+
+    def finished_sequences(self, wildcards: object) -> list[str]:
+        """Folders of the sequences that evaluated avatars learned from and that no unfinished one is being trained on."""
+        avatars = [Path(path) for path in sorted(glob(layout.avatar.format(subject="*", sequence="*")))]
+        folders = [folder for avatar in avatars if (folder := avatar.parent).joinpath("evaluation", "metrics.json").exists()]
+        states = [Path(path).parent for path in glob(layout.state("*").format(subject="*", sequence="*") + "/state.pt")]
+        busy = {learned for state in states for learned in self._learned_from(state.parent.parent)}
+        found = dict.fromkeys(learned for folder in folders for learned in self._learned_from(folder))
+        return [folder for folder in found if folder not in busy]
+
+    def _learned_from(self, folder: Path) -> list[str]:
+        """The folder of an avatar's own sequence and those of its extra ones."""
+        subject, sequence = folder.parts[-2:]
+        with one_line():
+            names = (sequence, *self._config.extra_sequences(subject, sequence))
+        return [layout.SEQUENCE.format(subject=subject, sequence=name) for name in names]
 
     def explain(self, log: str | list[str]) -> None:
         """After a failed run: repeat every line that headcast said about it, last, where it is seen."""

@@ -57,7 +57,7 @@ def test_cameras_survive_to_the_last_bit(tmp_path: Path) -> None:
     extrinsics[:3, 3] = RNG.normal(size=3)
     raw = {"b": Camera("b", np.array([[1225.1, 0, 178.6], [0, 1225.3, 252.2], [0, 0, 1]]), extrinsics, 352, 512)}
     working = {"b": head_crop(raw["b"], 256).camera(raw["b"])}
-    write_cameras(tmp_path / "cameras/manifest.json", working, raw)
+    write_cameras(tmp_path / "cameras/manifest.json", working, raw, [0.0, 0.04])
     for which, expected in (("working", working), ("raw", raw)):
         got = read_cameras(tmp_path / "cameras/manifest.json", which)["b"]
         np.testing.assert_array_equal(got.K, expected["b"].K)
