@@ -1,7 +1,7 @@
 """The disk that a run will take, what is free, and one line when that does not suffice.
 
 What a stage writes follows from how many pictures of which size there are. The rates below were measured on finished runs of the
-embedded subject (128 and 512 px); ``tests/workflow/test_disk_estimate.py`` holds them against a real run, within a factor of two.
+embedded subject (128 and 512 px); ``tests/workflow/test_estimates.py`` holds them against a real run, within a factor of two.
 """
 
 from __future__ import annotations
@@ -61,22 +61,23 @@ class Rate(NamedTuple):
 
 
 RATES: dict[str, Rate] = {
-    "extract_frames": Rate(pixel=0.86, picture=300, plate=0.72),
-    "matting": Rate(pixel=0.07, picture=300),
-    "landmarks": Rate(picture=4_000),
-    "fit_head": Rate(frame=60_000),
-    "hair_masks": Rate(pixel=0.14, picture=500),
-    "orientation_maps": Rate(pixel=0.72, picture=1_000),
+    "extract_frames": Rate(pixel=0.83, picture=7_000, plate=0.74),
+    "matting": Rate(pixel=0.063, picture=1_700),
+    "landmarks": Rate(picture=3_900),
+    "fit_head": Rate(frame=58_500),
+    "hair_masks": Rate(pixel=0.13, picture=2_500),
+    "orientation_maps": Rate(pixel=0.70, picture=4_100),
 }
-HEAD_MODEL = 20e6
-GAUSSIAN = 900.0
-STRAND_POINT = 60.0
-HEAD = 10e6
+HEAD_MODEL = 19e6
+GAUSSIAN = 170.0
+STRAND_POINT = 34.0
+HEAD = 5.6e6
 """An avatar: bytes of a Gaussian, of a point of a strand, and of the head that both are bound to."""
-CELL = 60.0
-"""Bytes of a mesh head for each cell of its lattice (``grid`` cubed)."""
+CELL = 275.0
+MESH_HEAD = 7e6
+"""A mesh head: bytes of a cell of its lattice (``grid`` cubed), and of the rest."""
 STATE = 3.0
-"""A saved training state holds parameters and two moments of each; it lives as long as the training does."""
+"""A saved training state holds what is trained and two moments of it; it lives as long as the training does."""
 SMALL = 2e6
 """Figures, tables and pictures of a report; a log; a film."""
 
@@ -86,9 +87,13 @@ def written(rule: str, volume: Volume, config: Config) -> float:
     if rule in RATES:
         return RATES[rule].bytes(volume)
     training = config.training
-    avatar = HEAD + GAUSSIAN * training.gaussians + STRAND_POINT * training.strands * training.points_per_strand
-    large = {"head_model": HEAD_MODEL, "train_mesh_head": CELL * config.mesh_head.grid**3, "train_avatar": avatar}
-    return large.get(rule, SMALL) * (1 + STATE if rule.startswith("train_") else 1)
+    trained = GAUSSIAN * training.gaussians + STRAND_POINT * training.strands * training.points_per_strand
+    large = {
+        "head_model": HEAD_MODEL,
+        "train_mesh_head": MESH_HEAD + CELL * config.mesh_head.grid**3,
+        "train_avatar": HEAD + (1 + STATE) * trained,
+    }
+    return large.get(rule, SMALL)
 
 
 def check_disk(config: Config, jobs: Iterable[Job], folder: Path = Path(layout.RESULTS)) -> str:

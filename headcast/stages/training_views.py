@@ -25,8 +25,9 @@ from headcast.training.samples import Views
 
 BYTES_PER_PIXEL = 11
 """Image 3, matte, hair, labels and visible region 1 each, orientation 2 + 2."""
-PEAK = 2.2
-"""At its worst a view is held twice: while the views of a sequence are joined, and again while the trainer keeps its own."""
+PEAK = 2.6
+"""How often a view is held at the worst: twice while sequences are joined; then once here, once by the trainer, and once more there
+as a picture on black, whole and at half the size."""
 logger = logging.getLogger(__name__)
 
 KINDS = {

@@ -206,7 +206,7 @@ def one_more_sequence(bench: Bench) -> None:
 
 def one_sequence_less(bench: Bench) -> None:
     """The avatar learns from its own sequence only."""
-    bench.extras = "{}"
+    bench.extras = "{HAIR: []}"
 
 
 VIDEO = f"raw/demo/sequences/{{}}/images/cam_{CAMERAS[0]}.mp4"

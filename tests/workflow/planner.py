@@ -9,10 +9,10 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-JOB = re.compile(r"^\s*python -m scripts\.(\w+) .*--log (?:results/models|results/[^/\s]+/([^/\s]+))/logs/", re.M)
+JOB = re.compile(r"python -m scripts\.(\w+) .*--log (?:results/models|results/[^/\s]+/([^/\s]+))/logs/", re.M)
 TOTAL = re.compile(r"^total\s+(\d+)", re.M)
 _server = multiprocessing.get_context("forkserver")
-_server.set_forkserver_preload(["snakemake.cli"])
+_server.set_forkserver_preload(["snakemake.cli", "numpy", "pydantic", "jaxtyping", "PIL.Image", "av"])
 
 
 def planned(arguments: Sequence[str], folder: Path, said: Path) -> set[str]:

@@ -1,0 +1,56 @@
+"""What the rules ask while the plan is made."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import pytest
+
+from headcast.config import load_config
+from headcast.errors import OutOfResources
+from headcast.planning import Plan, digest_of_files, one_line
+
+
+def test_a_mistake_is_one_line_and_its_exit_code(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as left, one_line(sys.exit):
+        raise OutOfResources("results", "is full", "free space")
+    assert left.value.code == 7
+    assert capsys.readouterr().err == "headcast: results: is full; free space\n"
+
+
+def test_the_digest_of_files_follows_names_and_contents_not_dates(tmp_path: Path) -> None:
+    def digest(name: str, **files: str) -> str:
+        (tmp_path / name / "deep").mkdir(parents=True)
+        for stem, text in files.items():
+            (tmp_path / name / "deep" / stem).write_text(text)
+        return digest_of_files(tmp_path / name)
+
+    assert digest("a", one="1", two="2") == digest("b", one="1", two="2")
+    assert len({digest("c", one="1"), digest("d", one="2"), digest("e", other="1"), digest("f", one="1", two="")}) == 4
+    assert digest("g") == digest_of_files(tmp_path / "not there") == ""
+
+
+@pytest.fixture
+def plan(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Plan:
+    """Two evaluated avatars, the first with an extra sequence, and one that is not evaluated yet."""
+    monkeypatch.chdir(tmp_path)
+    for folder in ("demo/HAIR", "258/HAIR"):
+        (tmp_path / "results" / folder / "evaluation").mkdir(parents=True)
+        (tmp_path / "results" / folder / "evaluation/metrics.json").touch()
+        (tmp_path / "results" / folder / "avatar.pth").touch()
+    (tmp_path / "results/259/HAIR").mkdir(parents=True)
+    (tmp_path / "results/259/HAIR/avatar.pth").touch()
+    return Plan(load_config({}, gpu=False))
+
+
+def test_sequences_of_evaluated_avatars_can_be_cleaned(plan: Plan) -> None:
+    assert plan.finished_sequences(None) == ["results/258/HAIR", "results/demo/HAIR", "results/demo/EXP-1-head"]
+
+
+def test_but_not_those_that_an_unfinished_avatar_learns_from(plan: Plan) -> None:
+    state = Path("results/demo/HAIR/state/train_avatar")
+    state.mkdir(parents=True)
+    assert len(plan.finished_sequences(None)) == 3
+    (state / "state.pt").touch()
+    assert plan.finished_sequences(None) == ["results/258/HAIR"]
