@@ -9,10 +9,13 @@ from concurrent.futures.process import BrokenProcessPool
 from pathlib import Path
 
 from headcast.errors import OutOfResources
+from headcast.memory import available_memory
 
 FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 """The disk, the user's share of it, or the size that a file may have, is used up."""
 NO_MEMORY = ("can't allocate memory", "cannot allocate memory", "out of memory", "bad_alloc", "can't start new thread")
+SCARCE = 64 << 20
+"""With less memory left (bytes), a library that fails for no reason that it names has failed for want of it."""
 PAGE = 4096
 
 
@@ -20,7 +23,8 @@ def shortage(error: BaseException, stage: str) -> OutOfResources | None:
     """The shortage behind ``error``, or None when there is none; what a native library met is recognised by its words."""
     if isinstance(error, OSError) and error.errno in FULL:
         return full_disk(error.filename or stage)
-    if isinstance(error, MemoryError) or any(said in str(error).lower() for said in NO_MEMORY):
+    unnamed = isinstance(error, RuntimeError | ImportError) and available_memory() < SCARCE
+    if isinstance(error, MemoryError) or unnamed or any(said in str(error).lower() for said in NO_MEMORY):
         return OutOfResources(stage, "memory is full", "lower the preset or the size settings of this stage")
     if isinstance(error, BrokenProcessPool):
         todo = "give the rule fewer threads or lower the size settings of this stage"

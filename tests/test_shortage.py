@@ -50,3 +50,14 @@ def test_a_shortage_is_one(error: BaseException, says: str) -> None:
 )
 def test_other_failures_are_not(error: BaseException) -> None:
     assert shortage(error, "matting") is None
+
+
+@pytest.mark.parametrize(
+    "error", [RuntimeError("could not create a primitive"), ImportError("failed to map segment from shared object")]
+)
+def test_what_fails_without_saying_why_while_memory_is_scarce_fails_for_want_of_it(
+    error: BaseException, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert shortage(error, "matting") is None
+    monkeypatch.setattr("headcast.shortage.available_memory", lambda: 1 << 20)
+    assert str(shortage(error, "matting")).startswith("matting: memory is full")

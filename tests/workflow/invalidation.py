@@ -129,6 +129,8 @@ class Bench:
 
     @staticmethod
     def _put_back(kept: Path, path: Path) -> None:
+        if path.is_dir():  # made anew by the plan
+            shutil.rmtree(path)
         kept.replace(path)
 
 
