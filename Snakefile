@@ -11,8 +11,10 @@ sys.path.insert(0, str(HERE))
 
 from headcast import layout as at
 from headcast.config import NAME, load_config
+from headcast.disk import check_disk
 from headcast.fingerprint import code_hash
-from headcast.planning import Plan, doubling, lead_jobs, one_line, share_gpu, share_package, take_jobs_along
+from headcast.planning import Plan, doubling, one_line
+from headcast.scheduler import lead_jobs, share_gpu, share_package, take_jobs_along
 
 configfile: HERE / "workflow_config.yaml"
 
@@ -41,8 +43,19 @@ rule all:
     default_target: True
     input: plan.everything()
 
+rule clean_intermediate:
+    """Remove what evaluated avatars no longer need and what can be made again; keep avatars, figures, films, logs and timings."""
+    params: sequences=plan.finished_sequences
+    log: "results/logs/clean_intermediate.log"
+    conda: "envs/capture.yaml"
+    message: "removing what can be made again"
+    shell: "python -m headcast clean {params.sequences:q} | tee {log:q}"
+
 onstart:
     take_jobs_along()
+    if settings.disk.check:
+        with one_line(sys.exit):
+            sys.stderr.write(f"headcast: {check_disk(settings, workflow.dag.needrun_jobs())}\n")
 
 onerror:
     plan.explain(log)

@@ -1,4 +1,6 @@
-"""``python -m headcast summary results/demo/HAIR``: where things are and how good they are, in a few lines."""
+"""``python -m headcast summary results/demo/HAIR``: where things are and how good they are, in a few lines;
+``python -m headcast clean results/demo/HAIR``: remove what can be made again (``snakemake clean_intermediate`` knows which).
+"""
 
 from __future__ import annotations
 
@@ -8,6 +10,8 @@ import sys
 from pathlib import Path
 
 from headcast.errors import BadFile, HeadcastError
+from headcast.formats.intermediates import remove_intermediates
+from headcast.memory import readable
 
 
 def summary(folder: Path) -> str:
@@ -31,14 +35,26 @@ def summary(folder: Path) -> str:
     return "\n".join(line for line in lines if not line.startswith("film") or (folder / "reenactment").exists())
 
 
+def cleaned(folders: list[Path]) -> str:
+    """Remove the intermediate products of sequences and say how much room that made."""
+    freed = {folder: remove_intermediates(folder) for folder in folders}
+    lines = [f"{folder}: freed {readable(amount)}" for folder, amount in freed.items()]
+    kept = "kept: avatars, figures, films, cameras, landmarks, fitted heads, logs and timings"
+    nothing = "nothing to remove: no avatar here is trained and evaluated"
+    return "\n".join([*lines, f"freed {readable(sum(freed.values()))}; {kept}"] if folders else [nothing])
+
+
 def main() -> int:
     """Parse the command line and print."""
     parser = argparse.ArgumentParser(prog="headcast")
     commands = parser.add_subparsers(dest="command", required=True)
     commands.add_parser("summary", help="what a run made").add_argument("folder", type=Path)
+    clean = commands.add_parser("clean", help="remove intermediate products of sequences")
+    clean.add_argument("folders", type=Path, nargs="*")
     arguments = parser.parse_args()
     try:
-        sys.stdout.write(summary(arguments.folder) + "\n")
+        said = summary(arguments.folder) if arguments.command == "summary" else cleaned(arguments.folders)
+        sys.stdout.write(said + "\n")
     except HeadcastError as error:
         sys.stderr.write(f"headcast: {error}\n")
         return error.exit_code

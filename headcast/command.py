@@ -22,8 +22,9 @@ from pathlib import Path
 from typing import Any, TextIO
 
 from headcast.config import Section, validate
-from headcast.errors import ConfigError, HeadcastError, OutOfResources
+from headcast.errors import ConfigError, HeadcastError
 from headcast.formats.claim import claim_log
+from headcast.shortage import shortage
 from headcast.signals import INTERRUPTED, catch_signals, follow_scheduler
 
 UNEXPECTED = 1
@@ -120,9 +121,9 @@ class _Terminal:
 
     def __exit__(self, *failure: object) -> None:
         logging.getLogger().handlers.clear()
-        self._said.close()
-        sys.stdout.flush()
-        sys.stderr.flush()
+        for finish in (self._said.close, sys.stdout.flush, sys.stderr.flush):
+            with suppress(OSError):  # a full disk takes no log either; what to do stands on the terminal
+                finish()
         for target, kept in enumerate(self._kept, start=1):
             os.dup2(kept, target)
             os.close(kept)
@@ -168,9 +169,8 @@ def _sections(run: Callable[..., Path], hints: dict[str, Any], settings: str) ->
 
 
 def _report(error: BaseException, stage: str, terminal: TextIO) -> int:
-    if isinstance(error, MemoryError):
-        logger.exception("out of memory", exc_info=error)
-        error = OutOfResources(stage, "memory is full", "lower the preset or the size settings of this stage")
+    if not isinstance(error, HeadcastError) and (short := shortage(error, stage)):
+        short.__cause__, error = error, short
     if isinstance(error, HeadcastError):
         logger.error("%s", error, exc_info=error)
         line, code = str(error), error.exit_code

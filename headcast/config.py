@@ -37,6 +37,13 @@ class Subject(Section):
     extra_sequences: dict[Name, list[Name]] = {}
 
 
+class Disk(Section):
+    """Whether a run starts that would fill the disk."""
+
+    check: bool = True
+    reserve_gb: Annotated[float, Field(ge=0)] = 1.0
+
+
 class HeldOut(Section):
     """What training never sees and evaluation is measured on."""
 
@@ -99,9 +106,12 @@ class MeshHead(Section):
 
 
 class Training(Section):
-    """Stage two: Gaussian head and strand hair, trained together."""
+    """Stage two: Gaussian head and strand hair, trained together.
 
-    extra_sequences: dict[Name, list[Name]] = {}
+    Which sequences an avatar learns from is seen from the inputs of its rule; as a setting it would concern every avatar.
+    """
+
+    extra_sequences: Annotated[dict[Name, list[Name]], Field(exclude=True)] = {}
     size: Annotated[int, Field(ge=32, le=2048)] = 256
     steps: Annotated[int, Field(ge=1)] = 900
     gaussians: Annotated[int, Field(ge=100, le=2_000_000)] = 16_000
@@ -152,6 +162,7 @@ class Config(Section):
     sequences: list[Name] = ["HAIR"]
     preset: Literal["auto", "tiny", "cpu", "gpu"] = "auto"
     presets: dict[Literal["tiny", "cpu", "gpu"], dict[str, dict[str, Any]]] = {}
+    disk: Disk = Disk()
     held_out: HeldOut = HeldOut()
     extraction: Extraction = Extraction()
     matting: Matting = Matting()

@@ -14,12 +14,14 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
 MODULE = re.compile(r"headcast(\.\w+)+")
+DATA = re.compile(r"\w+\.json")
 
 
 def code_hash(*modules: str, root: Path = ROOT) -> str:
     """Twelve hex digits over the syntax of ``modules`` and, recursively, of their in-project imports.
 
-    Comments and docstrings do not count. A string constant that names a module (the closed dicts of backends) counts as an import.
+    Comments and docstrings do not count. A string constant that names a module (the closed dicts of backends) counts as an import,
+    one that names a data file beside its module counts with the content of that file.
     """
     seen: dict[str, str] = {}
     todo = list(modules)
@@ -45,15 +47,19 @@ def _source(root: Path, module: str) -> Path | None:
 def _parse(path: Path) -> tuple[str, tuple[str, ...]]:
     tree = ast.parse(path.read_text(encoding="utf-8"))
     imports: list[str] = []
+    data: list[bytes] = []
     for node in ast.walk(tree):
         _drop_docstring(node)
         if isinstance(node, ast.Import):
             imports += [alias.name for alias in node.names]
         elif isinstance(node, ast.ImportFrom) and node.module:
             imports += [node.module, *(f"{node.module}.{alias.name}" for alias in node.names)]
-        elif isinstance(node, ast.Constant) and isinstance(node.value, str) and MODULE.fullmatch(node.value):
-            imports.append(node.value)
-    return hashlib.sha256(ast.dump(tree).encode()).hexdigest(), tuple(imports)
+        elif isinstance(node, ast.Constant) and isinstance(node.value, str):
+            if MODULE.fullmatch(node.value):
+                imports.append(node.value)
+            elif DATA.fullmatch(node.value) and (path.parent / node.value).is_file():
+                data.append((path.parent / node.value).read_bytes())
+    return hashlib.sha256(b"".join([ast.dump(tree).encode(), *data])).hexdigest(), tuple(imports)
 
 
 def _drop_docstring(node: ast.AST) -> None:

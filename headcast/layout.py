@@ -5,6 +5,7 @@ Patterns carry the wildcards ``{subject}`` and ``{sequence}``; a stage's product
 
 from __future__ import annotations
 
+RESULTS = "results"
 SEQUENCE = "results/{subject}/{sequence}"
 RUNNING = ".snakemake/headcast.lock"
 """Held (flock) by every Snakemake that works in this folder, beside the locks that Snakemake leaves behind when it is killed."""
@@ -33,6 +34,9 @@ evaluation_frames = f"{SEQUENCE}/evaluation/frames.csv"
 evaluation_picture = f"{SEQUENCE}/evaluation/comparison.png"
 scores = f"{SEQUENCE}/scores.json"
 reenactment = f"{SEQUENCE}/reenactment/reenactment.mp4"
+
+INTERMEDIATE = ("images", "background", "mattes", "masks", "orientation_maps", "mesh_head.pth", "state")
+"""What a finished avatar and its films no longer need, by its name in the folder of a sequence; all of it can be made again."""
 
 
 def log(stage: str) -> str:

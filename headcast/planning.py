@@ -2,27 +2,23 @@
 
 from __future__ import annotations
 
-import fcntl
+import hashlib
 import os
 import re
-import shlex
-import signal
 import sys
-import threading
-import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
+from functools import cache
+from glob import glob
 from pathlib import Path
-from types import FrameType
 from typing import Protocol
 
 from headcast import layout
 from headcast.capture.capture import raw_files
 from headcast.capture.download import LINK
 from headcast.capture.nersemble import ACCESS
-from headcast.config import Config, has_gpu
+from headcast.config import Config
 from headcast.errors import AssetMissing, HeadcastError
-from headcast.signals import LOOK_SECONDS, SCHEDULER
 
 
 class Wildcards(Protocol):
@@ -33,29 +29,27 @@ class Wildcards(Protocol):
 
 
 @contextmanager
-def one_line() -> Iterator[None]:
-    """A user's mistake while planning ends the program with one line and its exit code, not with a traceback."""
+def one_line(leave: Callable[[int], object] = os._exit) -> Iterator[None]:
+    """A user's mistake while planning ends the program with one line and its exit code, not with a traceback.
+
+    Snakemake catches what is raised while it plans; once it holds its lock, ``leave=sys.exit`` lets it give that back.
+    """
     try:
         yield
     except HeadcastError as error:
         sys.stderr.write(f"headcast: {error}\n")
         sys.stderr.flush()
-        os._exit(error.exit_code)
+        leave(error.exit_code)
 
 
-def share_package(root: Path) -> str:
-    """What every job's shell starts with so that it finds this checkout's package and scripts, installed or not.
-
-    Said in the shell, because Snakemake takes PYTHONPATH out of what jobs in conda environments inherit: there a user's own
-    PYTHONPATH stays out, elsewhere it comes after the checkout. A prefix replaces Snakemake's own, hence the strict mode.
-    """
-    quoted = shlex.quote(str(root)).replace("{", "{{").replace("}", "}}")
-    return f"set -euo pipefail; export PYTHONPATH={quoted}${{{{PYTHONPATH:+:$PYTHONPATH}}}}; "
-
-
-def share_gpu() -> None:
-    """Decide once per run whether there is a GPU: a job on another node must not choose another preset than the plan did."""
-    os.environ["HEADCAST_GPU"] = "1" if has_gpu() else "0"
+@cache
+def digest_of_files(folder: Path) -> str:
+    """SHA-256 over names and contents of all files below ``folder``; empty when there are none."""
+    seal = hashlib.sha256()
+    files = sorted(path for path in folder.rglob("*") if path.is_file()) if folder.is_dir() else []
+    for path in files:
+        seal.update(f"{path.relative_to(folder).as_posix()} {path.stat().st_size}\n".encode() + path.read_bytes())
+    return seal.hexdigest() if files else ""
 
 
 def doubling(mem_mb: int) -> Callable[[Wildcards, int], int]:
@@ -65,44 +59,6 @@ def doubling(mem_mb: int) -> Callable[[Wildcards, int], int]:
         return mem_mb * 2 ** (attempt - 1)
 
     return needed
-
-
-def lead_jobs() -> None:
-    """Tell jobs which process to follow, and hold ``layout.RUNNING`` while this one lives: ``make`` unlocks no living run."""
-    os.environ[SCHEDULER] = str(os.getpid())
-    with suppress(OSError):
-        Path(layout.RUNNING).parent.mkdir(exist_ok=True)
-        fcntl.flock(os.open(layout.RUNNING, os.O_RDWR | os.O_CREAT, 0o666), fcntl.LOCK_SH | fcntl.LOCK_NB)
-
-
-def take_jobs_along() -> None:
-    """SIGTERM and SIGINT to the scheduler stop its jobs, which save what they can; Snakemake alone waits until they are done."""
-    for number in (signal.SIGTERM, signal.SIGINT):
-        before = signal.getsignal(number)
-        if callable(before):
-            signal.signal(number, _passing_on(before))
-
-
-def _passing_on(before: Callable[[int, FrameType | None], object]) -> Callable[[int, FrameType | None], None]:
-    def pass_on(number: int, frame: FrameType | None) -> None:
-        threading.Thread(target=_stop_jobs, daemon=True).start()
-        before(number, frame)
-
-    return pass_on
-
-
-def _stop_jobs() -> None:
-    """Ask every job of this process once, also those that are only now being started."""
-    import psutil
-
-    asked: set[int] = set()
-    while True:
-        for child in psutil.Process().children():
-            with suppress(psutil.Error):
-                if child.pid not in asked and "-m scripts." in " ".join(child.cmdline()):
-                    child.terminate()
-                    asked.add(child.pid)
-        time.sleep(LOOK_SECONDS)
 
 
 class Plan:
@@ -134,7 +90,7 @@ class Plan:
         with one_line():
             subject = self._config.subject(wildcards.subject)
             root = self._config.capture_root(wildcards.subject)
-            files = raw_files(subject.reader, root, wildcards.subject, wildcards.sequence)
+            files = raw_files(subject.reader, root, wildcards.subject, wildcards.sequence, self._config.extraction.cameras)
             if not (root / wildcards.subject).exists() and not os.environ.get(LINK):
                 raise AssetMissing(
                     root / wildcards.subject, f"the raw capture of {wildcards.subject}/{wildcards.sequence} is not there", ACCESS
@@ -165,6 +121,26 @@ class Plan:
     def ground_truth(self, wildcards: Wildcards) -> str:
         """Where ground truth would lie; only evaluation and scoring get to know."""
         return str(Path(self.root(wildcards)) / "ground_truth")
+
+    def ground_truth_digest(self, wildcards: Wildcards) -> str:
+        """What ground truth says, so that figures follow when it comes or changes; empty where there is none."""
+        return digest_of_files(Path(self.ground_truth(wildcards)))
+
+    def finished_sequences(self, wildcards: object) -> list[str]:
+        """Folders of the sequences that evaluated avatars learned from and that no unfinished one is being trained on."""
+        avatars = [Path(path) for path in sorted(glob(layout.avatar.format(subject="*", sequence="*")))]
+        folders = [folder for avatar in avatars if (folder := avatar.parent).joinpath("evaluation", "metrics.json").exists()]
+        states = [Path(path).parent for path in glob(layout.state("*").format(subject="*", sequence="*") + "/state.pt")]
+        busy = {learned for state in states for learned in self._learned_from(state.parent.parent)}
+        found = dict.fromkeys(learned for folder in folders for learned in self._learned_from(folder))
+        return [folder for folder in found if folder not in busy]
+
+    def _learned_from(self, folder: Path) -> list[str]:
+        """The folder of an avatar's own sequence and those of its extra ones."""
+        subject, sequence = folder.parts[-2:]
+        with one_line():
+            names = (sequence, *self._config.extra_sequences(subject, sequence))
+        return [layout.SEQUENCE.format(subject=subject, sequence=name) for name in names]
 
     def explain(self, log: str | list[str]) -> None:
         """After a failed run: repeat every line that headcast said about it, last, where it is seen."""

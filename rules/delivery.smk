@@ -9,6 +9,7 @@ rule evaluate:
     conda: "../envs/evaluation.yaml"
     params:
         code=code_hash("headcast.stages.evaluate"), settings=settings.settings("evaluation", "held_out"), truth=plan.ground_truth,
+        known=plan.ground_truth_digest,
         benchmarks=lambda wildcards, output: str(Path(output.metrics).parent.parent / "benchmarks"),
     threads: 2
     resources: gpu=1, mem_mb=doubling(8_000), runtime=120
@@ -29,7 +30,7 @@ rule score:
     log: at.log("score")
     benchmark: at.benchmark("score")
     conda: "../envs/evaluation.yaml"
-    params: code=code_hash("headcast.stages.score"), settings=settings.settings("fitting"), truth=plan.ground_truth
+    params: code=code_hash("headcast.stages.score"), settings=settings.settings("fitting"), truth=plan.ground_truth, known=plan.ground_truth_digest
     threads: 2
     resources: mem_mb=doubling(8_000), runtime=60
     message: "scoring the stages of {wildcards.subject}/{wildcards.sequence}"
@@ -42,7 +43,7 @@ rule score:
 
 rule reenact:
     """Film the avatar, driven by the fitted track of a sequence."""
-    input: avatar=at.avatar, params=plan.driver, cameras=at.cameras, images=at.images
+    input: avatar=at.avatar, params=plan.driver, cameras=at.cameras
     output: report(at.reenactment, category="re-enactment")
     log: at.log("reenact")
     benchmark: at.benchmark("reenact")
@@ -52,5 +53,5 @@ rule reenact:
     resources: gpu=1, mem_mb=doubling(4_000), runtime=60
     message: "filming {wildcards.subject}/{wildcards.sequence}"
     shell:
-        "python -m scripts.reenact --avatar {input.avatar:q} --params {input.params:q} --cameras {input.cameras:q} --images {input.images:q}"
+        "python -m scripts.reenact --avatar {input.avatar:q} --params {input.params:q} --cameras {input.cameras:q}"
         " --settings {params.settings:q} --output {output:q} --log {log:q}"

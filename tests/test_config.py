@@ -80,6 +80,12 @@ def test_settings_are_canonical_and_hold_only_their_section() -> None:
     assert config.settings("matting") == load_config({"preset": "cpu", "training": {"steps": 7}}).settings("matting")
 
 
+def test_what_other_avatars_learn_from_is_no_setting_of_an_avatar() -> None:
+    listed = load_config({"preset": "cpu", "training": {"extra_sequences": {"EMO-1": ["EMO-2"]}}})
+    assert listed.settings("training") == load_config({"preset": "cpu"}).settings("training")
+    assert listed.extra_sequences("258", "EMO-1") == ["EMO-2"]
+
+
 def test_participants_need_no_entry_but_other_names_do() -> None:
     config = load_config({"data_root": "somewhere", "training": {"extra_sequences": {"HAIR": ["FREE"]}}})
     assert config.capture_root("258") == Path("somewhere")

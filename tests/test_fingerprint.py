@@ -11,6 +11,7 @@ from headcast.fingerprint import _parse, code_hash
 STAGE = '''"""Stage."""
 from headcast.maths import work
 BACKENDS = {"fast": "headcast.backend"}
+TABLE = "table.json"
 
 
 def run():
@@ -31,12 +32,14 @@ def project(tmp_path: Path) -> Path:
         "other": "X = 1\n",
     }.items():
         (package / f"{name}.py").write_text(text)
+    (package / "table.json").write_text("[1]")
+    (package / "unnamed.json").write_text("[1]")
     return tmp_path
 
 
 def changed(root: Path, file: str, text: str) -> bool:
     before = code_hash("headcast.stage", root=root)
-    (root / "headcast" / f"{file}.py").write_text(text)
+    (root / "headcast" / (file if "." in file else f"{file}.py")).write_text(text)
     _parse.cache_clear()
     return code_hash("headcast.stage", root=root) != before
 
@@ -48,6 +51,8 @@ def changed(root: Path, file: str, text: str) -> bool:
         ("maths", "def work():\n    return 2\n", True),
         ("backend", "SPEED = 3\n", True),
         ("other", "X = 2\n", False),
+        ("table.json", "[2]", True),
+        ("unnamed.json", "[2]", False),
         ("stage", STAGE.replace("return work()", "return work()  # the answer"), False),
         ("stage", STAGE.replace("Do it.", "Really do it."), False),
         ("maths", "\n\ndef work():\n\n    return 1\n", False),

@@ -1,80 +1,56 @@
-"""What the scheduler's process does for its jobs: tells them whom to follow, shows that it lives, takes them along."""
+"""What the rules ask while the plan is made."""
 
 from __future__ import annotations
 
-import fcntl
-import os
-import signal
-import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).parent.parent
-SCHEDULER = """
-import os, subprocess, sys, time
-from headcast.planning import lead_jobs, take_jobs_along
+from headcast.config import load_config
+from headcast.errors import OutOfResources
+from headcast.planning import Plan, digest_of_files, one_line
 
-lead_jobs()
-take_jobs_along()
-jobs = [subprocess.Popen([sys.executable, *more]) for more in (["-m", "scripts.job"], ["-c", "import time; time.sleep(30)"])]
-while not os.path.exists("told"):
-    time.sleep(0.02)
-try:
-    print("ready", flush=True)
-    jobs[0].wait()
-except KeyboardInterrupt:
-    jobs[0].wait()
-print("job", jobs[0].returncode, "other", jobs[1].poll(), flush=True)
-jobs[1].kill()
-"""
-JOB = """
-import os, signal, sys, time
-signal.signal(signal.SIGTERM, lambda *_: sys.exit(130))
-open("told.new", "w").write(os.environ["HEADCAST_SCHEDULER"])
-os.rename("told.new", "told")
-time.sleep(30)
-"""
+
+def test_a_mistake_is_one_line_and_its_exit_code(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as left, one_line(sys.exit):
+        raise OutOfResources("results", "is full", "free space")
+    assert left.value.code == 7
+    assert capsys.readouterr().err == "headcast: results: is full; free space\n"
+
+
+def test_the_digest_of_files_follows_names_and_contents_not_dates(tmp_path: Path) -> None:
+    def digest(name: str, **files: str) -> str:
+        (tmp_path / name / "deep").mkdir(parents=True)
+        for stem, text in files.items():
+            (tmp_path / name / "deep" / stem).write_text(text)
+        return digest_of_files(tmp_path / name)
+
+    assert digest("a", one="1", two="2") == digest("b", one="1", two="2")
+    assert len({digest("c", one="1"), digest("d", one="2"), digest("e", other="1"), digest("f", one="1", two="")}) == 4
+    assert digest("g") == digest_of_files(tmp_path / "not there") == ""
 
 
 @pytest.fixture
-def scheduler(tmp_path: Path):  # type: ignore[no-untyped-def]
-    """A process that leads one job and runs one other program."""
-    (tmp_path / "scripts").mkdir()
-    (tmp_path / "scripts/job.py").write_text(JOB)
-    environment = {**os.environ, "PYTHONPATH": f"{ROOT}"}
-    code = "import signal; signal.signal(signal.SIGTERM, lambda *_: None)\n" + SCHEDULER
-    process = subprocess.Popen([sys.executable, "-c", code], cwd=tmp_path, env=environment, stdout=subprocess.PIPE, text=True)
-    assert process.stdout is not None
-    assert process.stdout.readline() == "ready\n"
-    yield process
-    process.kill()
-    process.wait()
+def plan(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Plan:
+    """Two evaluated avatars, the first with an extra sequence, and one that is not evaluated yet."""
+    monkeypatch.chdir(tmp_path)
+    for folder in ("demo/HAIR", "258/HAIR"):
+        (tmp_path / "results" / folder / "evaluation").mkdir(parents=True)
+        (tmp_path / "results" / folder / "evaluation/metrics.json").touch()
+        (tmp_path / "results" / folder / "avatar.pth").touch()
+    (tmp_path / "results/259/HAIR").mkdir(parents=True)
+    (tmp_path / "results/259/HAIR/avatar.pth").touch()
+    return Plan(load_config({}, gpu=False))
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
-def test_a_signal_to_the_scheduler_reaches_its_jobs_and_no_other_program(number: int, scheduler: subprocess.Popen[str]) -> None:
-    scheduler.send_signal(number)
-    assert scheduler.communicate(timeout=10)[0] == "job 130 other None\n"
+def test_sequences_of_evaluated_avatars_can_be_cleaned(plan: Plan) -> None:
+    assert plan.finished_sequences(None) == ["results/258/HAIR", "results/demo/HAIR", "results/demo/EXP-1-head"]
 
 
-def test_jobs_know_their_scheduler(scheduler: subprocess.Popen[str], tmp_path: Path) -> None:
-    assert (tmp_path / "told").read_text() == str(scheduler.pid)
-
-
-def test_a_living_scheduler_holds_the_lock_and_a_killed_one_does_not(scheduler: subprocess.Popen[str], tmp_path: Path) -> None:
-    with open(tmp_path / ".snakemake/headcast.lock") as lock:
-        with pytest.raises(BlockingIOError):
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        scheduler.kill()
-        scheduler.wait()
-        deadline = time.monotonic() + 5
-        while time.monotonic() < deadline:
-            try:
-                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                return
-            except BlockingIOError:
-                time.sleep(0.05)
-    pytest.fail("the lock outlived its holder")
+def test_but_not_those_that_an_unfinished_avatar_learns_from(plan: Plan) -> None:
+    state = Path("results/demo/HAIR/state/train_avatar")
+    state.mkdir(parents=True)
+    assert len(plan.finished_sequences(None)) == 3
+    (state / "state.pt").touch()
+    assert plan.finished_sequences(None) == ["results/258/HAIR"]

@@ -51,9 +51,9 @@ def open_capture(reader: str, root: Path, subject: str, sequence: str, cameras: 
     return capture
 
 
-def raw_files(reader: str, root: Path, subject: str, sequence: str) -> list[Path]:
-    """The files of a capture that exist already, without reading any: what Snakemake watches."""
-    return sorted(importlib.import_module(READERS[reader]).files(root, subject, sequence))
+def raw_files(reader: str, root: Path, subject: str, sequence: str, cameras: list[str] | None = None) -> list[Path]:
+    """The files of a capture, or of some of its cameras, that exist already, without reading any: what Snakemake watches."""
+    return sorted(importlib.import_module(READERS[reader]).files(root, subject, sequence, cameras))
 
 
 def focus(cameras: list[Camera]) -> Float[np.ndarray, "3"]:

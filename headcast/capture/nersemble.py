@@ -46,11 +46,12 @@ def read(root: Path, subject: str, sequence: str, cameras: list[str] | None = No
     return Capture(subject, sequence, built, videos, plates, color, used)
 
 
-def files(root: Path, subject: str, sequence: str) -> list[Path]:
-    """The raw files of a sequence that exist."""
+def files(root: Path, subject: str, sequence: str, cameras: list[str] | None = None) -> list[Path]:
+    """The raw files of a sequence that exist; with ``cameras``, only theirs and the calibration."""
     folder = root / subject
-    patterns = ("calibration/*.json", f"sequences/{sequence}/images/cam_*.mp4", "sequences/BACKGROUND/image_*.jpg")
-    return [path for pattern in patterns for path in folder.glob(pattern)]
+    of_cameras = (f"sequences/{sequence}/images/cam_*.mp4", "sequences/BACKGROUND/image_*.jpg")
+    found = [path for pattern in of_cameras for path in folder.glob(pattern)]
+    return [*folder.glob("calibration/*.json"), *(p for p in found if cameras is None or p.stem.partition("_")[2] in cameras)]
 
 
 def _camera(serial: str, matrix: Any, intrinsics: Any, plate: Path, source: Path) -> Camera:

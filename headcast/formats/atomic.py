@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import errno
 import fcntl
 import glob
 import json
@@ -13,7 +12,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
-from headcast.errors import OutOfResources
+from headcast.shortage import fills_disk, full_disk
 
 
 @contextmanager
@@ -35,9 +34,9 @@ def atomic_path(path: Path) -> Iterator[Path]:
         _synchronise(temporary)
         os.chmod(temporary, 0o666 & ~_umask())
         os.replace(temporary, path)
-    except OSError as error:
-        if error.errno in (errno.ENOSPC, errno.EDQUOT):
-            raise OutOfResources(path, "the disk is full", "free space and run the same command again") from error
+    except (OSError, RuntimeError) as error:
+        if fills_disk(error, temporary):
+            raise full_disk(path) from error
         raise
     finally:
         os.close(handle)

@@ -68,11 +68,11 @@ def read_images(path: Path) -> Images:
     return Images(read_product(path, "images"))
 
 
-def write_cameras(path: Path, cameras: dict[str, Camera], raw: dict[str, Camera]) -> None:
-    """Write the working cameras and, for whoever maps back to the raw frames, the raw ones."""
+def write_cameras(path: Path, cameras: dict[str, Camera], raw: dict[str, Camera], times_s: list[float]) -> None:
+    """Write the working cameras, for whoever maps back to the raw frames the raw ones, and the time of every frame (s)."""
     content = {"working": {s: _to_json(c) for s, c in cameras.items()}, "raw": {s: _to_json(c) for s, c in raw.items()}}
     with write_product(path, "cameras") as writer:
-        writer.facts["cameras"] = sorted(cameras)
+        writer.facts |= {"cameras": sorted(cameras), "times_s": times_s}
         writer.add_bytes("cameras.json", (json.dumps(content, indent=1) + "\n").encode())
 
 
@@ -84,6 +84,11 @@ def read_cameras(path: Path, which: str = "working") -> dict[str, Camera]:
         return {serial: _from_json(serial, content[serial]) for serial in sorted(content)}
     except (ValueError, KeyError, TypeError) as error:
         raise BadFile(product.folder / "cameras.json", f"is not a camera file ({error})", "run extract_frames again") from error
+
+
+def read_times(path: Path) -> list[float]:
+    """Time of each frame (s) since the first, as the cameras of a sequence took them."""
+    return [float(time) for time in read_product(path, "cameras").facts["times_s"]]
 
 
 def write_background(path: Path, plates: dict[str, np.ndarray], visible: dict[str, np.ndarray]) -> None:

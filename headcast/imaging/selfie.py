@@ -15,7 +15,7 @@ from headcast.errors import AssetMissing
 def _segmenter() -> Any:
     try:
         import mediapipe
-    except ImportError as error:
+    except ModuleNotFoundError as error:
         raise AssetMissing("mediapipe", "the selfie prior needs this package", "install mediapipe 0.10.21") from error
     return mediapipe.solutions.selfie_segmentation.SelfieSegmentation(model_selection=0)
 

@@ -53,7 +53,7 @@ class Inputs:
 
 def run(inputs: Inputs, evaluation: Evaluation, held_out: HeldOut, progress: Progress) -> Path:
     """Render every held-out view, compare it with what was filmed, and report."""
-    views = gather(Sources.of(inputs), held_out, evaluation.size)
+    views = gather(Sources.of(inputs), held_out, evaluation.size, "evaluation")
     avatar = read_avatar(inputs.avatar, best_device())
     masks = Reference(open_ground_truth(inputs.truth), inputs, views)
     lpips, reason = lpips_network(None, None)

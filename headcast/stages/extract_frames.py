@@ -44,15 +44,16 @@ def run(inputs: Inputs, extraction: Extraction, progress: Progress) -> Path:
     check_sizes(inputs.raw, inputs.data_root, capture)
     color = capture.color if extraction.color_calibration else {}
     crops = {serial: head_crop(camera, extraction.size) for serial, camera in capture.cameras.items()}
-    write_cameras(inputs.cameras, {s: crops[s].camera(c) for s, c in capture.cameras.items()}, dict(capture.cameras))
     plates = {s: working_image(_plate(path), crops[s], color.get(s)) for s, path in capture.plates.items()}
     write_background(inputs.background, plates, {s: crops[s].visible(c) for s, c in capture.cameras.items()})
     jobs = [(s, capture.videos[s], crops[s], color.get(s), extraction.stride, extraction.max_frames) for s in capture.cameras]
     with write_product(inputs.images, "images") as writer:
         write_members(writer, extract_camera, jobs, inputs.workers, progress)
         times = {s: json.loads((inputs.images.parent / f"times_{s}.json").read_text(encoding="utf-8")) for s in capture.cameras}
-        writer.facts |= {"cameras": list(capture.cameras), "size": extraction.size, **check_times(times, capture)}
-        writer.facts["raw_frames"] = [frame * extraction.stride for frame in range(writer.facts["frames"])]
+        stamps = check_times(times, capture)
+        writer.facts |= {"cameras": list(capture.cameras), "size": extraction.size, "frames": len(stamps), "times_s": stamps}
+        writer.facts["raw_frames"] = [frame * extraction.stride for frame in range(len(stamps))]
+    write_cameras(inputs.cameras, {s: crops[s].camera(c) for s, c in capture.cameras.items()}, dict(capture.cameras), stamps)
     return inputs.images
 
 
@@ -75,8 +76,8 @@ def working_image(raw: np.ndarray, crop: Crop, color: np.ndarray | None) -> np.n
     return crop.image(raw if color is None else correct(raw, color))
 
 
-def check_times(times: dict[str, list[float]], capture: Capture) -> dict[str, object]:
-    """All cameras must have the same frames at the same times; returns the facts of the sequence."""
+def check_times(times: dict[str, list[float]], capture: Capture) -> list[float]:
+    """All cameras must have the same frames at the same times; returns these (s), from the first."""
     reference = next(iter(times))
     for serial, stamps in times.items():
         if len(stamps) != len(times[reference]):
@@ -92,7 +93,7 @@ def check_times(times: dict[str, list[float]], capture: Capture) -> dict[str, ob
                 capture.videos[serial], f"runs {drift:.3f} s apart from camera {reference}", "the cameras are not synchronised"
             )
     start = times[reference][0]
-    return {"frames": len(times[reference]), "times_s": [round(t - start, 6) for t in times[reference]]}
+    return [round(t - start, 6) for t in times[reference]]
 
 
 def check_sizes(raw: Path, data_root: Path, capture: Capture) -> None:

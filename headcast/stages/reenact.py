@@ -14,7 +14,7 @@ from headcast.delivery.camera_paths import camera_path
 from headcast.delivery.reenactment import drive, film, head_center
 from headcast.delivery.retarget import Track, back_and_forth
 from headcast.formats.avatar_file import read_avatar
-from headcast.formats.frames import read_cameras, read_images
+from headcast.formats.frames import read_cameras, read_times
 from headcast.formats.track import read_head_params
 from headcast.formats.video import write_video
 from headcast.stages.train_mesh_head import best_device
@@ -29,7 +29,6 @@ class Inputs:
     avatar: Path
     params: Path
     cameras: Path
-    images: Path
     output: Path
 
 
@@ -39,7 +38,7 @@ def run(inputs: Inputs, reenactment: Reenactment, progress: Progress) -> Path:
     parameters, facts = read_head_params(inputs.params)
     track = drive(avatar, Track.of(parameters, facts["expression_names"]))
     performance = track.frames(back_and_forth(track.frame_count, reenactment.repeats))
-    step = float(np.median(np.diff(read_images(inputs.images).times))) if track.frame_count > 1 else 1 / 24
+    step = float(np.median(np.diff(read_times(inputs.cameras)))) if track.frame_count > 1 else 1 / 24
     cameras = camera_path(
         reenactment.camera, read_cameras(inputs.cameras), head_center(avatar), performance.frame_count, reenactment.size
     )

@@ -48,7 +48,7 @@ def run(inputs: Inputs, training: Training, held_out: HeldOut, progress: Progres
     sources = Sources.of(inputs)
     depends = {**sources.digests(), "mesh_head": mesh_head_digest(inputs.mesh_head)}
     settings = {"training": training.model_dump(mode="json"), "held_out": held_out.model_dump(mode="json")}
-    views = gather(sources, held_out, training.size)
+    views = gather(sources, held_out, training.size, "training")
     canonical = canonical_head(inputs.params[0], inputs.model)
     facts = read_head_params(inputs.params[0])[1]
     with open_store(

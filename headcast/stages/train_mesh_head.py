@@ -40,7 +40,7 @@ def run(inputs: Inputs, mesh_head: MeshHead, held_out: HeldOut, progress: Progre
     """Train the mesh head, resuming from its state when settings, inputs and code are the same."""
     sources = Sources.of(inputs)
     mark = fingerprint(code=inputs.code, settings=[mesh_head.model_dump(), held_out.model_dump()], inputs=sources.digests())
-    views = gather(sources, held_out, mesh_head.size)
+    views = gather(sources, held_out, mesh_head.size, "mesh_head")
     with open_store(inputs.state, mark) as store:
         head = train_mesh_head(
             views,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
@@ -19,7 +20,15 @@ from headcast.formats.maps import read_masks, read_mattes, read_orientations
 from headcast.formats.track import read_head_params, read_landmarks
 from headcast.heads.model import PER_FRAME, HeadParameters
 from headcast.imaging.resample import area_weights, resize
+from headcast.memory import require_memory
 from headcast.training.samples import Views
+
+BYTES_PER_PIXEL = 11
+"""Image 3, matte, hair, labels and visible region 1 each, orientation 2 + 2."""
+PEAK = 2.6
+"""How often a view is held at the worst: twice while sequences are joined; then once here, once by the trainer, and once more there
+as a picture on black, whole and at half the size."""
+logger = logging.getLogger(__name__)
 
 KINDS = {
     "images": "images",
@@ -63,8 +72,14 @@ class Sources:
         return tuple(path.parent.parent.name for path in self.images)
 
 
-def gather(sources: Sources, held_out: HeldOut, size: int) -> Views:
-    """Read every view of every sequence at ``size`` px; the last frames of each sequence and the named cameras are held out."""
+def gather(sources: Sources, held_out: HeldOut, size: int, section: str) -> Views:
+    """Read every view of every sequence at ``size`` px; the last frames of each sequence and the named cameras are held out.
+
+    ``OutOfResources`` before anything is read when they would not fit in memory; ``section`` is where their size is set.
+    """
+    views = sum(len(read_images(path).views()) for path in sources.images)
+    todo = f"lower {section}.size or extraction.max_frames, or take fewer cameras"
+    logger.info(require_memory(section, memory_of_views(views, size), f"{views} views of {size} px", todo))
     parts = [_sequence(sources, position, size) for position in range(len(sources.images))]
     serials = sorted({serial for part in parts for serial in part["serials"]})
     absent = [serial for serial in held_out.cameras if serial not in serials]
@@ -86,6 +101,11 @@ def gather(sources: Sources, held_out: HeldOut, size: int) -> Views:
     arrays["held_out_frame"] = np.concatenate([held_out_frames(count, held_out.frames_fraction) for count in counts])
     track = _concatenate([part["parameters"] for part in parts])
     return Views(**arrays, cameras=tuple(serials), sequences=sources.sequences, parameters=track)
+
+
+def memory_of_views(views: int, size: int) -> float:
+    """Bytes that gathering and training on ``views`` views of ``size`` px take at most, besides what a model itself takes."""
+    return PEAK * BYTES_PER_PIXEL * views * size**2
 
 
 PER_VIEW = ("images", "mattes", "hair", "labels", "angle", "confidence", "landmarks", "visible", "K", "world_to_camera")

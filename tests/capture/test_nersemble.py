@@ -76,6 +76,11 @@ def test_a_capture_is_read_sorted_and_whole(root: Path) -> None:
     assert sorted(raw_files("nersemble", root, "001", "HAIR")) == capture.files
 
 
+def test_of_some_cameras_only_theirs_are_watched(root: Path) -> None:
+    few = open_capture("nersemble", root, "001", "HAIR", list(SERIALS[:4]), 4)
+    assert raw_files("nersemble", root, "001", "HAIR", list(SERIALS[:4])) == few.files
+
+
 def test_per_serial_intrinsics_of_the_benchmark_sets_are_read(root: Path) -> None:
     path = root / "001/calibration/camera_params.json"
     params = json.loads(path.read_text())

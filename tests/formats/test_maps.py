@@ -9,7 +9,7 @@ import pytest
 
 from headcast.capture.camera import Camera
 from headcast.errors import BadFile
-from headcast.formats.frames import member_name, read_background, read_cameras, write_background, write_cameras
+from headcast.formats.frames import member_name, read_background, read_cameras, read_times, write_background, write_cameras
 from headcast.formats.manifest import write_product
 from headcast.formats.maps import Orientations, matte_bytes, orientation_bytes, read_mattes, read_orientations
 from headcast.imaging.crop import head_crop
@@ -57,7 +57,8 @@ def test_cameras_survive_to_the_last_bit(tmp_path: Path) -> None:
     extrinsics[:3, 3] = RNG.normal(size=3)
     raw = {"b": Camera("b", np.array([[1225.1, 0, 178.6], [0, 1225.3, 252.2], [0, 0, 1]]), extrinsics, 352, 512)}
     working = {"b": head_crop(raw["b"], 256).camera(raw["b"])}
-    write_cameras(tmp_path / "cameras/manifest.json", working, raw)
+    write_cameras(tmp_path / "cameras/manifest.json", working, raw, [0.0, 0.04])
+    assert read_times(tmp_path / "cameras/manifest.json") == [0.0, 0.04]
     for which, expected in (("working", working), ("raw", raw)):
         got = read_cameras(tmp_path / "cameras/manifest.json", which)["b"]
         np.testing.assert_array_equal(got.K, expected["b"].K)
