@@ -17,7 +17,7 @@ from headcast.planning import Plan, one_line, share_package
 configfile: HERE / "workflow_config.yaml"
 
 with one_line():
-    settings = load_config(config)
+    settings = load_config(config, home=HERE)
 plan = Plan(settings)
 
 share_package(HERE)
@@ -32,12 +32,24 @@ include: "rules/imaging.smk"
 include: "rules/fitting.smk"
 include: "rules/training.smk"
 include: "rules/delivery.smk"
+include: "rules/summary.smk"
 include: "rules/demo.smk"
 
 rule all:
     """Avatar, evaluation and scores of every configured subject and sequence."""
     default_target: True
-    input: plan.everything()
+    input: plan.each(at.avatar, at.evaluation, at.scores)
+
+rule preprocess:
+    """All that training reads of every configured subject and sequence, and of the sequences they learn from."""
+    input: plan.each(at.orientation_maps, at.mattes, at.surface_params, extras=True)
+
+rule evaluate_all:
+    """Every configured avatar measured, and all of them side by side in results/summary.html."""
+    input: at.summary_page
+
+onstart:
+    plan.begin()
 
 onerror:
-    plan.explain(log)
+    plan.explain(workflow.scheduler.failed)

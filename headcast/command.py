@@ -178,22 +178,20 @@ def _sections(run: Callable[..., Path], hints: dict[str, Any], settings: str) ->
 
 def _report(error: BaseException, stage: str, terminal: TextIO) -> int:
     if isinstance(error, MemoryError):
-        logger.exception("out of memory", exc_info=error)
+        logger.warning("out of memory", exc_info=error)
         error = OutOfResources(stage, "memory is full", "lower the preset or the size settings of this stage")
     if isinstance(error, HeadcastError):
         logger.error("%s", error, exc_info=error)
         line, code = str(error), error.exit_code
     elif isinstance(error, KeyboardInterrupt):
-        logger.warning("interrupted", exc_info=error)
         line, code = f"{stage}: interrupted; the same command goes on from what was saved", INTERRUPTED
+        logger.error("%s", line, exc_info=error)
     elif isinstance(error, SystemExit):
         return int(error.code or 0)
     else:
-        logger.exception("unexpected failure", exc_info=error)
-        line, code = (
-            f"{stage}: unexpected {type(error).__name__}: {' '.join(str(error).split())[:300]}; the log has the traceback",
-            UNEXPECTED,
-        )
+        line = f"{stage}: unexpected {type(error).__name__}: {' '.join(str(error).split())[:300]}; the log has the traceback"
+        code = UNEXPECTED
+        logger.error("%s", line, exc_info=error)
     terminal.write(f"headcast: {line}\n")
     terminal.flush()
     return code

@@ -5,17 +5,22 @@ from __future__ import annotations
 import os
 import re
 import sys
-from collections.abc import Callable, Iterator
+import time
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 from headcast import layout
-from headcast.capture.capture import raw_files
+from headcast.assets import used_by
+from headcast.capture.capture import raw_files, recorded
 from headcast.capture.download import LINK
 from headcast.capture.nersemble import ACCESS
+from headcast.cohort import matches, select
 from headcast.config import Config
-from headcast.errors import AssetMissing, HeadcastError
+from headcast.delivery.results_page import write_summary
+from headcast.errors import AssetMissing, ConfigError, HeadcastError
+from headcast.failures import collect, write_failures
 
 
 class Wildcards(Protocol):
@@ -42,19 +47,55 @@ def share_package(root: Path) -> None:
     os.environ["PYTHONPATH"] = os.pathsep.join([str(root), *before])
 
 
+def cohort(config: Config, downloads: bool) -> dict[str, list[str]]:
+    """Sequences to build by subject; a range or pattern of subjects that chooses nothing is a ``ConfigError``.
+
+    With ``downloads`` ranges and patterns also choose among what the data set offers.
+    """
+
+    def present(selector: str) -> set[str]:
+        options = config.subjects[selector]
+        root = options.data_root or config.data_root
+        there = recorded(options.reader, root, downloads=downloads)
+        if not any(matches(name, selector) for name in there):
+            raise ConfigError(f"subjects.{selector}", f"chooses nothing under {root}", "put the participants there or name them")
+        return there
+
+    names = select(config.subjects, present)
+    return {name: chosen for name in names if (chosen := _sequences(config, name, downloads))}
+
+
+def _sequences(config: Config, name: str, downloads: bool) -> list[str]:
+    """Sequences to build of one subject; none is a ``ConfigError`` where the subject is named, else it is left out."""
+    subject, root = config.subject(name), config.capture_root(name)
+    selectors = config.sequences if subject.sequences is None else subject.sequences
+    sequences = select(selectors, lambda selector: recorded(subject.reader, root, name, downloads))
+    if not sequences and name in config.subjects:
+        wrong = f"{root / name} holds no sequence that {', '.join(selectors) or 'an empty list'} chooses"
+        raise ConfigError(f"subjects.{name}", wrong, f"change sequences: or subjects.{name}.sequences:")
+    return sequences
+
+
 class Plan:
     """Answers for input functions and params, from one validated configuration."""
 
     def __init__(self, config: Config) -> None:
-        self._config = config
-        names = "|".join(re.escape(name) for name in sorted(config.subjects, key=len, reverse=True))
+        self._config, self._began = config, 0.0
+        with one_line():
+            self.cohort = cohort(config, downloads=bool(os.environ.get(LINK)))
+        names = "|".join(re.escape(name) for name in sorted(self.cohort, key=len, reverse=True))
         self.subject_pattern = rf"\d{{3}}|{names}" if names else r"\d{3}"
 
-    def everything(self) -> list[str]:
-        """Targets of ``all``: every configured subject with every configured sequence."""
-        targets = (layout.avatar, layout.evaluation, layout.scores)
-        pairs = [(subject, sequence) for subject in self._config.subjects for sequence in self._config.sequences]
-        return [target.format(subject=subject, sequence=sequence) for subject, sequence in pairs for target in targets]
+    def each(self, *patterns: str, extras: bool = False) -> list[str]:
+        """The patterns for every configured subject and sequence; with ``extras`` also for the sequences they learn from."""
+        pairs = {(subject, sequence): None for subject, sequences in self.cohort.items() for sequence in sequences}
+        if extras:
+            pairs |= {(s, extra): None for s, q in list(pairs) for extra in self._config.extra_sequences(s, q)}
+        return [pattern.format(subject=subject, sequence=sequence) for subject, sequence in pairs for pattern in patterns]
+
+    def roll(self) -> list[str]:
+        """The configured subjects and sequences as short as a command line needs them: ``258/HAIR,FREE`` for each subject."""
+        return [f"{subject}/{','.join(sequences)}" for subject, sequences in self.cohort.items()]
 
     def root(self, wildcards: Wildcards) -> str:
         """Folder of the raw capture."""
@@ -103,13 +144,21 @@ class Plan:
         """Where ground truth would lie; only evaluation and scoring get to know."""
         return str(Path(self.root(wildcards)) / "ground_truth")
 
-    def explain(self, log: str | list[str]) -> None:
-        """After a failed run: repeat every line that headcast said about it, last, where it is seen."""
-        text = ""
-        for path in [log] if isinstance(log, str) else log:
-            try:
-                text += Path(path).read_text(encoding="utf-8", errors="replace")
-            except OSError:
-                continue
-        for line in dict.fromkeys(line for line in text.splitlines() if line.startswith("headcast: ") and " wrote " not in line):
-            sys.stderr.write(line + "\n")
+    def weights(self, *sections: str) -> list[str]:
+        """Hashes of the networks and models that these sections bring in: when one changes, its stages run again."""
+        settings = {name: getattr(self._config, name).model_dump(mode="json") for name in sections}
+        return [str(asset.sha256) for asset in used_by(settings)]
+
+    def begin(self) -> None:
+        """A run starts: what the last one failed at is forgotten."""
+        self._began = time.time()
+        Path(layout.failures).unlink(missing_ok=True)
+
+    def explain(self, failed: Iterable[Any]) -> None:
+        """A run failed: leave its failures and what is there of the summary, and repeat every line last, where it is seen."""
+        failures = collect(failed, self._began)
+        write_failures(Path(layout.failures), failures)
+        write_summary(Path(layout.summary_table), Path(layout.summary_page), self.roll())
+        for line in dict.fromkeys(failure.line for failure in failures):
+            sys.stderr.write(f"headcast: {line}\n")
+        sys.stderr.write(f"headcast: {len(failures)} jobs failed; {layout.failures} and {layout.summary_page} list them\n")

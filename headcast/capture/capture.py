@@ -56,6 +56,15 @@ def raw_files(reader: str, root: Path, subject: str, sequence: str) -> list[Path
     return sorted(importlib.import_module(READERS[reader]).files(root, subject, sequence))
 
 
+def recorded(reader: str, root: Path, subject: str | None = None, downloads: bool = False) -> set[str]:
+    """Subjects under ``root``, or sequences of one; with ``downloads`` also those that the data set's own list offers."""
+    module = importlib.import_module(READERS[reader])
+    offer: dict[str, set[str]] = module.on_offer(root) if downloads else {}
+    if subject is None:
+        return set(module.participants(root)) | set(offer)
+    return set(module.sequences(root, subject)) | offer.get(subject, set())
+
+
 def focus(cameras: list[Camera]) -> Float[np.ndarray, "3"]:
     """The point (m, world) that is nearest to all optical axes in the least-squares sense: where the head is."""
     normal, right = np.zeros((3, 3)), np.zeros(3)
