@@ -1,31 +1,32 @@
 """headcast: calibrated multi-view head captures → animatable Gaussian head avatars with strand hair."""
 
+import gc
 import sys
-from pathlib import Path
 
 from snakemake.utils import min_version
 
 min_version("9.20")
-HERE = Path(workflow.current_basedir)
+gc.set_threshold(200_000, 20, 20)  # a plan of many subjects is millions of objects that stay: looking for garbage costs a quarter of it
+
+include: "rules/home.smk"
+
+HERE = checkout(workflow.current_basedir)
 sys.path.insert(0, str(HERE))
 
 from headcast import layout as at
 from headcast.config import NAME, load_config
 from headcast.fingerprint import code_hash
-from headcast.planning import Plan, one_line, share_package
+from headcast.planning import Plan, one_line, pictured, share_package
 
 configfile: HERE / "workflow_config.yaml"
+report: "rules/report/workflow.rst"
 
 with one_line():
     settings = load_config(config, home=HERE)
 plan = Plan(settings)
-
 share_package(HERE)
 
-wildcard_constraints:
-    subject=plan.subject_pattern,
-    sequence=NAME,
-    model="open",
+wildcard_constraints: subject=plan.subject_pattern, sequence=NAME, model="open"
 
 include: "rules/capture.smk"
 include: "rules/imaging.smk"
@@ -36,9 +37,9 @@ include: "rules/summary.smk"
 include: "rules/demo.smk"
 
 rule all:
-    """Avatar, evaluation and scores of every configured subject and sequence."""
+    """Avatar and evaluation of every configured subject and sequence, and stage scores where there is ground truth."""
     default_target: True
-    input: plan.each(at.avatar, at.evaluation, at.scores)
+    input: plan.each(at.avatar, at.evaluation), plan.scored()
 
 rule preprocess:
     """All that training reads of every configured subject and sequence, and of the sequences they learn from."""

@@ -1,10 +1,11 @@
-"""``python -m headcast summary results/demo/HAIR``: where things are and how good they are, in a few lines."""
+"""``headcast summary results/demo/HAIR``, ``headcast licences results/demo/HAIR/avatar.pth``: what a run made, in a few lines."""
 
 from __future__ import annotations
 
 import argparse
 import json
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 from headcast.errors import BadFile, HeadcastError
@@ -31,14 +32,26 @@ def summary(folder: Path) -> str:
     return "\n".join(line for line in lines if not line.startswith("film") or (folder / "reenactment").exists())
 
 
-def main() -> int:
-    """Parse the command line and print."""
+def licences(avatar: Path) -> str:
+    """The bill of an avatar: what went in, under which licence, and what that allows."""
+    from headcast.delivery.licences import render
+    from headcast.formats.avatar_file import read_metadata
+
+    return render(avatar, read_metadata(avatar))
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Parse the command line and print; returns the exit code."""
     parser = argparse.ArgumentParser(prog="headcast")
     commands = parser.add_subparsers(dest="command", required=True)
-    commands.add_parser("summary", help="what a run made").add_argument("folder", type=Path)
-    arguments = parser.parse_args()
+    commands.add_parser("summary", help="what a run made").add_argument("path", type=Path, metavar="folder")
+    commands.add_parser("licences", help="what went into an avatar, and what that allows").add_argument(
+        "path", type=Path, metavar="avatar"
+    )
+    given = parser.parse_args(arguments)
+    say = {"summary": summary, "licences": licences}[given.command]
     try:
-        sys.stdout.write(summary(arguments.folder) + "\n")
+        sys.stdout.write(say(given.path) + "\n")
     except HeadcastError as error:
         sys.stderr.write(f"headcast: {error}\n")
         return error.exit_code

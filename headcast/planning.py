@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import re
 import sys
@@ -22,12 +23,21 @@ from headcast.delivery.results_page import write_summary
 from headcast.errors import AssetMissing, ConfigError, HeadcastError
 from headcast.failures import collect, write_failures
 
+CALIBRATION = ".json"
+GROUND_TRUTH = "ground_truth"
+
 
 class Wildcards(Protocol):
     """What Snakemake hands to an input function."""
 
     subject: str
     sequence: str
+
+
+def pictured(category: str) -> dict[str, Any]:
+    """How the report shows an output of one subject and sequence."""
+    labels = {"subject": "{subject}", "sequence": "{sequence}"}
+    return {"category": category, "caption": f"report/{category}.rst", "labels": labels}
 
 
 @contextmanager
@@ -93,6 +103,12 @@ class Plan:
             pairs |= {(s, extra): None for s, q in list(pairs) for extra in self._config.extra_sequences(s, q)}
         return [pattern.format(subject=subject, sequence=sequence) for subject, sequence in pairs for pattern in patterns]
 
+    def scored(self) -> list[str]:
+        """Stage scores of every configured subject and sequence whose capture carries ground truth."""
+        known = {name for name in self.cohort if (self._config.capture_root(name) / GROUND_TRUTH).is_dir()}
+        pairs = [(subject, sequence) for subject in self.cohort if subject in known for sequence in self.cohort[subject]]
+        return [layout.scores.format(subject=subject, sequence=sequence) for subject, sequence in pairs]
+
     def roll(self) -> list[str]:
         """The configured subjects and sequences as short as a command line needs them: ``258/HAIR,FREE`` for each subject."""
         return [f"{subject}/{','.join(sequences)}" for subject, sequences in self.cohort.items()]
@@ -108,16 +124,25 @@ class Plan:
             return self._config.subject(wildcards.subject).reader
 
     def raw(self, wildcards: Wildcards) -> list[str]:
-        """Raw files that exist; without any and without a link to download them the plan ends here, within seconds."""
+        """Calibration files that exist; without any file and without a link to download them the plan ends here, within seconds."""
+        return [str(path) for path in self._files(wildcards.subject, wildcards.sequence) if path.suffix == CALIBRATION]
+
+    def footage(self, wildcards: Wildcards) -> str:
+        """What tells one state of videos and plates from another: a hash of their names, sizes and times.
+
+        As input files they would be most of what Snakemake has to hold in memory for many subjects.
+        """
+        files = [path for path in self._files(wildcards.subject, wildcards.sequence) if path.suffix != CALIBRATION]
+        states = [(path.name, path.stat().st_size, path.stat().st_mtime_ns) for path in files]
+        return hashlib.sha256(repr(states).encode()).hexdigest()[:12]
+
+    def _files(self, name: str, sequence: str) -> list[Path]:
         with one_line():
-            subject = self._config.subject(wildcards.subject)
-            root = self._config.capture_root(wildcards.subject)
-            files = raw_files(subject.reader, root, wildcards.subject, wildcards.sequence)
-            if not (root / wildcards.subject).exists() and not os.environ.get(LINK):
-                raise AssetMissing(
-                    root / wildcards.subject, f"the raw capture of {wildcards.subject}/{wildcards.sequence} is not there", ACCESS
-                )
-            return [str(path) for path in files]
+            root = self._config.capture_root(name)
+            files = raw_files(self._config.subject(name).reader, root, name, sequence)
+            if not (root / name).exists() and not os.environ.get(LINK):
+                raise AssetMissing(root / name, f"the raw capture of {name}/{sequence} is not there", ACCESS)
+            return files
 
     def identity(self, wildcards: Wildcards) -> list[str]:
         """Parameters of the sequence whose identity this one shares, if any."""
@@ -142,7 +167,7 @@ class Plan:
 
     def ground_truth(self, wildcards: Wildcards) -> str:
         """Where ground truth would lie; only evaluation and scoring get to know."""
-        return str(Path(self.root(wildcards)) / "ground_truth")
+        return str(Path(self.root(wildcards)) / GROUND_TRUTH)
 
     def weights(self, *sections: str) -> list[str]:
         """Hashes of the networks and models that these sections bring in: when one changes, its stages run again."""

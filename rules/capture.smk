@@ -5,7 +5,9 @@ rule download:
     log: at.log("download")
     benchmark: at.benchmark("download")
     conda: "../envs/capture.yaml"
-    params: code=code_hash("headcast.stages.download"), settings=settings.settings("extraction"), root=plan.root, reader=plan.reader
+    params:
+        code=code_hash("headcast.stages.download"), settings=settings.settings("extraction"), root=plan.root, reader=plan.reader,
+        footage=plan.footage,
     resources: mem_mb=1_000, runtime=240
     message: "checking the raw capture of {wildcards.subject}/{wildcards.sequence}"
     shell:
