@@ -38,6 +38,7 @@ class Subject(Section):
     reader: Literal["nersemble"] = "nersemble"
     data_root: Path | None = None
     sequences: Sequences | None = None
+    identity: Name | None = None
     extra_sequences: dict[Name, list[Name]] = {}
 
 
@@ -175,14 +176,18 @@ class Config(Section):
 
     @model_validator(mode="after")
     def _extras_do_not_chain(self) -> Config:
-        for owner, extras in [("training", self.training.extra_sequences)] + [
-            (f"subjects.{n}", s.extra_sequences) for n, s in self.subjects.items()
-        ]:
+        owners = {"training": self.training.extra_sequences} | {
+            f"subjects.{n}": s.extra_sequences for n, s in self.subjects.items()
+        }
+        for owner, extras in owners.items():
             listed = {extra for names in extras.values() for extra in names}
             if listed & set(extras):
-                raise ValueError(
-                    f"{owner}.extra_sequences: a sequence cannot both have and be an extra sequence: {sorted(listed & set(extras))}"
-                )
+                both = sorted(listed & set(extras))
+                raise ValueError(f"{owner}.extra_sequences: a sequence cannot both have and be an extra sequence: {both}")
+        for name, subject in self.subjects.items():
+            extras = subject.extra_sequences or self.training.extra_sequences
+            if subject.identity in {extra for names in extras.values() for extra in names}:
+                raise ValueError(f"subjects.{name}.identity: {subject.identity} is an extra sequence; name the one it belongs to")
         return self
 
     def subject(self, name: str) -> Subject:
@@ -206,9 +211,11 @@ class Config(Section):
         return list(self.subject(subject).extra_sequences.get(sequence, []))
 
     def identity_sequence(self, subject: str, sequence: str) -> str | None:
-        """The sequence whose fitted identity ``sequence`` shares: the first that lists it as an extra."""
-        owners = [owner for owner, extras in self.subject(subject).extra_sequences.items() if sequence in extras]
-        return owners[0] if owners else None
+        """The sequence whose fitted identity ``sequence`` shares: the first that lists it as an extra, else its subject's."""
+        found = self.subject(subject)
+        owners = [owner for owner, extras in found.extra_sequences.items() if sequence in extras]
+        shared = owners[0] if owners else found.identity
+        return None if shared == sequence else shared
 
     def settings(self, *sections: str) -> str:
         """The named sections as canonical JSON: what a rule passes to its script, and what triggers its re-run."""

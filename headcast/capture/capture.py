@@ -57,12 +57,15 @@ def raw_files(reader: str, root: Path, subject: str, sequence: str) -> list[Path
 
 
 def recorded(reader: str, root: Path, subject: str | None = None, downloads: bool = False) -> set[str]:
-    """Subjects under ``root``, or sequences of one; with ``downloads`` also those that the data set's own list offers."""
-    module = importlib.import_module(READERS[reader])
-    offer: dict[str, set[str]] = module.on_offer(root) if downloads else {}
+    """Subjects that lie under ``root``, or sequences of one; with ``downloads`` also those that the data set's own list offers.
+
+    Every reader lays them out as ``{root}/{subject}/sequences/{sequence}/images``; one with a list of what exists has ``on_offer``.
+    """
+    offers = getattr(importlib.import_module(READERS[reader]), "on_offer", None)
+    offer: dict[str, set[str]] = offers(root) if offers and downloads else {}
     if subject is None:
-        return set(module.participants(root)) | set(offer)
-    return set(module.sequences(root, subject)) | offer.get(subject, set())
+        return {path.parent.name for path in root.glob("*/sequences")} | set(offer)
+    return {path.parent.name for path in (root / subject / "sequences").glob("*/images")} | offer.get(subject, set())
 
 
 def focus(cameras: list[Camera]) -> Float[np.ndarray, "3"]:

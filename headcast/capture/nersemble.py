@@ -57,16 +57,6 @@ def files(root: Path, subject: str, sequence: str) -> list[Path]:
     return [path for pattern in patterns for path in folder.glob(pattern)]
 
 
-def participants(root: Path) -> set[str]:
-    """Names of the subjects that lie under ``root``: folders with sequences."""
-    return {path.parent.name for path in root.glob("*/sequences")}
-
-
-def sequences(root: Path, subject: str) -> set[str]:
-    """Names of the filmed sequences of a subject that lie under ``root``."""
-    return {path.parent.name for path in (root / subject / "sequences").glob("*/images")}
-
-
 def on_offer(root: Path) -> dict[str, set[str]]:
     """Sequences by participant that can be downloaded, as the data set's ``metadata_sequences.csv`` lists them; none without it."""
     path = root / "metadata_sequences.csv"
