@@ -150,13 +150,17 @@ class Plan:
             owner = self._config.identity_sequence(wildcards.subject, wildcards.sequence)
         return [layout.driver_params.format(subject=wildcards.subject, sequence=owner)] if owner else []
 
-    def of_sequences(self, pattern: str) -> Callable[[Wildcards], list[str]]:
-        """Input function: ``pattern`` for the sequence itself and for every extra one its avatar learns from."""
+    def of_sequences(self, pattern: str) -> Callable[[Wildcards], str | list[str]]:
+        """Input function: ``pattern`` for the sequence itself and for every extra one its avatar learns from.
 
-        def resolve(wildcards: Wildcards) -> list[str]:
+        One alone comes bare: as a list Snakemake would keep it twice, which for many subjects is a tenth of its memory.
+        """
+
+        def resolve(wildcards: Wildcards) -> str | list[str]:
             with one_line():
                 extra = self._config.extra_sequences(wildcards.subject, wildcards.sequence)
-            return [pattern.format(subject=wildcards.subject, sequence=name) for name in (wildcards.sequence, *extra)]
+            files = [pattern.format(subject=wildcards.subject, sequence=name) for name in (wildcards.sequence, *extra)]
+            return files if extra else files[0]
 
         return resolve
 
@@ -169,10 +173,10 @@ class Plan:
         """Where ground truth would lie; only evaluation and scoring get to know."""
         return str(Path(self.root(wildcards)) / GROUND_TRUTH)
 
-    def weights(self, *sections: str) -> list[str]:
+    def weights(self, *sections: str) -> str:
         """Hashes of the networks and models that these sections bring in: when one changes, its stages run again."""
         settings = {name: getattr(self._config, name).model_dump(mode="json") for name in sections}
-        return [str(asset.sha256) for asset in used_by(settings)]
+        return " ".join(str(asset.sha256) for asset in used_by(settings))
 
     def begin(self) -> None:
         """A run starts: what the last one failed at is forgotten."""

@@ -61,8 +61,8 @@ def recorded(reader: str, root: Path, subject: str | None = None, downloads: boo
 
     Every reader lays them out as ``{root}/{subject}/sequences/{sequence}/images``; one with a list of what exists has ``on_offer``.
     """
-    offers = getattr(importlib.import_module(READERS[reader]), "on_offer", None)
-    offer: dict[str, set[str]] = offers(root) if offers and downloads else {}
+    offers = getattr(importlib.import_module(READERS[reader]), "on_offer", None) if downloads and reader in READERS else None
+    offer: dict[str, set[str]] = offers(root) if offers else {}
     if subject is None:
         return {path.parent.name for path in root.glob("*/sequences")} | set(offer)
     return {path.parent.name for path in (root / subject / "sequences").glob("*/images")} | offer.get(subject, set())
