@@ -93,6 +93,8 @@ class Plan:
         self._config, self._began = config, 0.0
         with one_line():
             self.cohort = cohort(config, downloads=bool(os.environ.get(LINK)))
+        everyone = config.subjects.values()
+        self._related = bool(config.training.extra_sequences) or any(one.extra_sequences or one.identity for one in everyone)
         names = "|".join(re.escape(name) for name in sorted(self.cohort, key=len, reverse=True))
         self.subject_pattern = rf"\d{{3}}|{names}" if names else r"\d{3}"
 
@@ -110,8 +112,11 @@ class Plan:
         return [layout.scores.format(subject=subject, sequence=sequence) for subject, sequence in pairs]
 
     def roll(self) -> list[str]:
-        """The configured subjects and sequences as short as a command line needs them: ``258/HAIR,FREE`` for each subject."""
-        return [f"{subject}/{','.join(sequences)}" for subject, sequences in self.cohort.items()]
+        """The configured subjects and sequences as short as a command line needs them: ``031,258/HAIR,FREE``."""
+        alike: dict[str, list[str]] = {}
+        for subject, sequences in self.cohort.items():
+            alike.setdefault(",".join(sequences), []).append(subject)
+        return [f"{','.join(subjects)}/{sequences}" for sequences, subjects in alike.items()]
 
     def root(self, wildcards: Wildcards) -> str:
         """Folder of the raw capture."""
@@ -144,16 +149,21 @@ class Plan:
                 raise AssetMissing(root / name, f"the raw capture of {name}/{sequence} is not there", ACCESS)
             return files
 
-    def identity(self, wildcards: Wildcards) -> list[str]:
-        """Parameters of the sequence whose identity this one shares, if any."""
+    @property
+    def identity(self) -> Callable[[Wildcards], list[str]] | list[str]:
+        """Input function: parameters of the sequence whose identity this one shares, if any; nothing where nobody shares one."""
+        return self._identity if self._related else []
+
+    def _identity(self, wildcards: Wildcards) -> list[str]:
         with one_line():
             owner = self._config.identity_sequence(wildcards.subject, wildcards.sequence)
         return [layout.driver_params.format(subject=wildcards.subject, sequence=owner)] if owner else []
 
-    def of_sequences(self, pattern: str) -> Callable[[Wildcards], str | list[str]]:
+    def of_sequences(self, pattern: str) -> Callable[[Wildcards], str | list[str]] | str:
         """Input function: ``pattern`` for the sequence itself and for every extra one its avatar learns from.
 
-        One alone comes bare: as a list Snakemake would keep it twice, which for many subjects is a tenth of its memory.
+        One alone comes bare, and where no sequence has extra ones the pattern itself does: Snakemake keeps a list twice and looks
+        into a function at every call, which for many subjects is a tenth of its memory and time.
         """
 
         def resolve(wildcards: Wildcards) -> str | list[str]:
@@ -162,7 +172,7 @@ class Plan:
             files = [pattern.format(subject=wildcards.subject, sequence=name) for name in (wildcards.sequence, *extra)]
             return files if extra else files[0]
 
-        return resolve
+        return resolve if self._related else pattern
 
     def driver(self, wildcards: Wildcards) -> str:
         """Parameters that drive the re-enactment."""
@@ -187,7 +197,11 @@ class Plan:
         """A run failed: leave its failures and what is there of the summary, and repeat every line last, where it is seen."""
         failures = collect(failed, self._began)
         write_failures(Path(layout.failures), failures)
-        write_summary(Path(layout.summary_table), Path(layout.summary_page), self.roll())
-        for line in dict.fromkeys(failure.line for failure in failures):
+        lines = [failure.line for failure in failures]
+        try:
+            write_summary(Path(layout.summary_table), Path(layout.summary_page), self.roll())
+        except HeadcastError as error:
+            lines.append(str(error))
+        for line in dict.fromkeys(lines):
             sys.stderr.write(f"headcast: {line}\n")
-        sys.stderr.write(f"headcast: {len(failures)} jobs failed; {layout.failures} and {layout.summary_page} list them\n")
+        sys.stderr.write(f"headcast: failed jobs: {len(failures)}; {layout.failures} and {layout.summary_page} list them\n")

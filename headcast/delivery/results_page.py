@@ -41,7 +41,7 @@ for (const table of document.querySelectorAll('table.sortable'))
 
 
 def write_summary(table_path: Path, page_path: Path, roll: Iterable[str]) -> Path:
-    """Write the table and the page for every sequence of ``roll`` (``258/HAIR,FREE``) from what lies beside them."""
+    """Write the table and the page for every sequence of ``roll`` (``031,258/HAIR,FREE``) from what lies beside them."""
     rows = read_rows(table_path.parent, roll)
     for path, text in ((table_path, as_csv(table(rows))), (page_path, page(rows))):
         with atomic_path(path) as temporary:

@@ -7,6 +7,7 @@ import io
 import json
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from operator import itemgetter
 from pathlib import Path
 from typing import Any
 
@@ -62,10 +63,11 @@ class Row:
 
 
 def read_rows(results: Path, roll: Iterable[str]) -> list[Row]:
-    """A row for every sequence of ``roll`` (``258/HAIR,FREE``): what lies in ``results``, and why something does not."""
+    """A row for each pair of ``roll`` (``031,258/HAIR,FREE``): what lies in ``results``, and why something does not."""
     failures = read_failures(layout.under(results, layout.failures))
-    pairs = [(subject, name) for subject, _, names in (entry.partition("/") for entry in roll) for name in names.split(",")]
-    return [_row(results, subject, sequence, failures) for subject, sequence in pairs]
+    groups = [(subjects.split(","), names.split(",")) for subjects, _, names in (entry.partition("/") for entry in roll)]
+    pairs = [(subject, name) for subjects, names in groups for subject in subjects for name in names]
+    return [_row(results, subject, sequence, failures) for subject, sequence in sorted(pairs, key=itemgetter(0))]
 
 
 def _row(results: Path, subject: str, sequence: str, failures: Sequence[Failure]) -> Row:

@@ -10,7 +10,7 @@ from headcast.delivery.results_page import write_summary
 
 @dataclass(frozen=True)
 class Inputs:
-    """Who was to be built (``258/HAIR,FREE``), and the two files to write into the folder of the results."""
+    """Who was to be built (``031,258/HAIR,FREE``), and the two files to write into the folder of the results."""
 
     roll: list[str]
     table: Path
