@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from headcast.errors import BadFile, HeadcastError
+from headcast.layout import summary_page, summary_table, under
 
 
 def summary(folder: Path) -> str:
@@ -40,6 +41,15 @@ def licences(avatar: Path) -> str:
     return render(avatar, read_metadata(avatar))
 
 
+def results(folder: Path) -> str:
+    """Lay all avatars of a results folder side by side, without running anything; returns where."""
+    from headcast.delivery.results_page import write_summary
+    from headcast.delivery.results_table import trained
+
+    names = (under(folder, summary_table), under(folder, summary_page))
+    return f"table       {names[0]}\npage        {write_summary(*names, trained(folder))}"
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     """Parse the command line and print; returns the exit code."""
     parser = argparse.ArgumentParser(prog="headcast")
@@ -48,8 +58,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     commands.add_parser("licences", help="what went into an avatar, and what that allows").add_argument(
         "path", type=Path, metavar="avatar"
     )
+    commands.add_parser("results", help="all avatars of a folder side by side").add_argument("path", type=Path, metavar="folder")
     given = parser.parse_args(arguments)
-    say = {"summary": summary, "licences": licences}[given.command]
+    say = {"summary": summary, "results": results, "licences": licences}[given.command]
     try:
         sys.stdout.write(say(given.path) + "\n")
     except HeadcastError as error:

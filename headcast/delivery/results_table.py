@@ -70,6 +70,12 @@ def read_rows(results: Path, roll: Iterable[str]) -> list[Row]:
     return [_row(results, subject, sequence, failures) for subject, sequence in sorted(pairs, key=itemgetter(0))]
 
 
+def trained(results: Path) -> list[str]:
+    """The roll of all avatars that lie in ``results``."""
+    avatars = sorted(results.glob(layout.under(Path(), layout.avatar, "*", "*").as_posix()))
+    return [f"{path.parent.parent.name}/{path.parent.name}" for path in avatars]
+
+
 def _row(results: Path, subject: str, sequence: str, failures: Sequence[Failure]) -> Row:
     path = layout.under(results, layout.evaluation, subject, sequence)
     picture = layout.under(results, layout.evaluation_picture, subject, sequence)

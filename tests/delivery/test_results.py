@@ -12,6 +12,7 @@ import pytest
 from PIL import Image
 
 from headcast import layout
+from headcast.__main__ import main
 from headcast.assets import assets, used_by
 from headcast.delivery.licences import bill
 from headcast.delivery.results_page import write_summary
@@ -112,3 +113,14 @@ def test_damaged_figures_are_refused(results: Path) -> None:
     layout.under(results, layout.evaluation, "258", "HAIR").write_text("{")
     with pytest.raises(BadFile, match="metrics.json"):
         summarised(results, ROLL)
+
+
+def test_the_command_lays_out_what_lies_in_a_folder_without_running_anything(
+    results: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for sequence in ("HAIR", "FREE"):
+        layout.under(results, layout.avatar, "258", sequence).touch()
+    assert main(["results", str(results)]) == 0
+    assert f"page        {results / 'summary.html'}" in capsys.readouterr().out
+    rows = list(csv.DictReader((results / "summary.csv").read_text().splitlines()))
+    assert [(row["subject"], row["sequence"]) for row in rows] == [("040", "HAIR"), ("258", "FREE"), ("258", "HAIR")]
