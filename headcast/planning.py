@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 import re
 import sys
@@ -22,8 +21,8 @@ from headcast.config import Config
 from headcast.delivery.results_page import write_summary
 from headcast.errors import AssetMissing, ConfigError, HeadcastError
 from headcast.failures import collect, write_failures
+from headcast.formats.raw_list import state_of
 
-CALIBRATION = ".json"
 GROUND_TRUTH = "ground_truth"
 
 
@@ -128,26 +127,19 @@ class Plan:
         with one_line():
             return self._config.subject(wildcards.subject).reader
 
-    def raw(self, wildcards: Wildcards) -> list[str]:
-        """Calibration files that exist; without any file and without a link to download them the plan ends here, within seconds."""
-        return [str(path) for path in self._files(wildcards.subject, wildcards.sequence) if path.suffix == CALIBRATION]
+    def raw(self, wildcards: Wildcards) -> str:
+        """State of the raw files; without any file and without a link to download them the plan ends here, within seconds.
 
-    def footage(self, wildcards: Wildcards) -> str:
-        """What tells one state of videos and plates from another: a hash of their names, sizes and times.
-
-        As input files they would be most of what Snakemake has to hold in memory for many subjects.
+        As input files they would be most of what Snakemake holds in memory for many subjects, and a sequence that was fetched would
+        run again, because its input files were not there when it was planned.
         """
-        files = [path for path in self._files(wildcards.subject, wildcards.sequence) if path.suffix != CALIBRATION]
-        states = [(path.name, path.stat().st_size, path.stat().st_mtime_ns) for path in files]
-        return hashlib.sha256(repr(states).encode()).hexdigest()[:12]
-
-    def _files(self, name: str, sequence: str) -> list[Path]:
+        name, sequence = wildcards.subject, wildcards.sequence
         with one_line():
             root = self._config.capture_root(name)
             files = raw_files(self._config.subject(name).reader, root, name, sequence)
             if not (root / name).exists() and not os.environ.get(LINK):
                 raise AssetMissing(root / name, f"the raw capture of {name}/{sequence} is not there", ACCESS)
-            return files
+            return state_of(Path(layout.download.format(subject=name, sequence=sequence)), root, files)
 
     @property
     def identity(self) -> Callable[[Wildcards], list[str]] | list[str]:

@@ -12,12 +12,14 @@ from pathlib import Path
 
 import pytest
 
+from tests.capture.test_download import server
+from tests.capture.test_nersemble import SERIALS as CAMERAS
 from tests.capture.test_nersemble import capture_template
 
-from .test_bad_input import truncated
+from .test_bad_input import IMAGES, truncated
 from .test_plan import ROOT, jobs, snakemake
 
-__all__ = ["capture_template"]
+__all__ = ["capture_template", "server"]
 pytestmark = pytest.mark.workflow
 SERIALS = ["220700191", "221501007", *(f"2222000{number}" for number in range(36, 50))]
 SEQUENCES = [
@@ -103,6 +105,25 @@ def test_a_hundred_subjects_are_planned_within_a_minute_and_600_megabytes(tmp_pa
     print(f"{10 * pairs + 2} jobs: {usage.ru_utime + usage.ru_stime:.1f} s of one core, {usage.ru_maxrss / 1000:.0f} MB")
     assert usage.ru_utime + usage.ru_stime <= LIMIT_S
     assert usage.ru_maxrss <= LIMIT_KB
+
+
+def test_what_was_downloaded_is_not_done_again(server: str, tmp_path: Path) -> None:
+    asked = (
+        "--config",
+        f"data_root={tmp_path / 'data'}",
+        "preset=tiny",
+        f"extraction={{cameras: {json.dumps(CAMERAS)}}}",
+        "--",
+        IMAGES,
+    )
+    done = snakemake(*asked, folder=tmp_path, NERSEMBLE_DATA_URL=server)
+    assert done.returncode == 0, done.stderr
+    for environment in ({"NERSEMBLE_DATA_URL": server}, {}):
+        again = snakemake(*asked, folder=tmp_path, **environment)
+        assert "Nothing to be done" in again.stdout + again.stderr, again.stdout + again.stderr
+    os.utime(tmp_path / "data/001/sequences/HAIR/images/cam_222200037.mp4")
+    changed = snakemake("-n", *asked, folder=tmp_path)
+    assert set(jobs(changed.stdout + changed.stderr)) == {"download", "extract_frames", "total"}
 
 
 def test_a_run_that_keeps_going_leaves_what_failed_and_why_and_the_next_run_replaces_it(
