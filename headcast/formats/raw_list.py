@@ -37,7 +37,7 @@ def read_raw(path: Path) -> dict[str, Any]:
 
 
 def state_of(path: Path, root: Path, files: Iterable[Path]) -> str:
-    """State of the raw ``files`` below ``root``: that of the list at ``path`` while it is true of them, else a hash of their own."""
+    """State of the raw ``files`` below ``root``: that of the list at ``path`` while it is true, else a hash of their own."""
     present = {file.relative_to(root).as_posix(): file for file in files}
     with suppress(BadFile, FileNotFoundError):
         content, written = read_raw(path), path.stat().st_mtime_ns
