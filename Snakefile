@@ -1,47 +1,57 @@
 """headcast: calibrated multi-view head captures → animatable Gaussian head avatars with strand hair."""
 
+import gc
 import sys
-from pathlib import Path
 
 from snakemake.utils import min_version
 
 min_version("9.20")
-HERE = Path(workflow.current_basedir)
+gc.set_threshold(200_000, 20, 20)  # a plan of many subjects is millions of objects that stay: looking for garbage costs a quarter of it
+
+include: "rules/home.smk"
+
+HERE = checkout(workflow.current_basedir)
 sys.path.insert(0, str(HERE))
 
 from headcast import layout as at
 from headcast.config import NAME, load_config
 from headcast.disk import check_disk
 from headcast.fingerprint import code_hash
-from headcast.planning import Plan, doubling, one_line
+from headcast.planning import Plan, doubling, one_line, pictured
 from headcast.scheduler import lead_jobs, share_gpu, share_package, take_jobs_along
 
 configfile: HERE / "workflow_config.yaml"
+report: "rules/report/workflow.rst"
 
 share_gpu()
 with one_line():
-    settings = load_config(config)
+    settings = load_config(config, home=HERE)
 plan = Plan(settings)
-
 shell.prefix(share_package(HERE))
 lead_jobs()
 
-wildcard_constraints:
-    subject=plan.subject_pattern,
-    sequence=NAME,
-    model="open",
+wildcard_constraints: subject=plan.subject_pattern, sequence=NAME, model="open"
 
 include: "rules/capture.smk"
 include: "rules/imaging.smk"
 include: "rules/fitting.smk"
 include: "rules/training.smk"
 include: "rules/delivery.smk"
+include: "rules/summary.smk"
 include: "rules/demo.smk"
 
 rule all:
-    """Avatar, evaluation and scores of every configured subject and sequence."""
+    """Avatar and evaluation of every configured subject and sequence, and stage scores where there is ground truth."""
     default_target: True
-    input: plan.everything()
+    input: plan.each(at.avatar, at.evaluation), plan.scored()
+
+rule preprocess:
+    """All that training reads of every configured subject and sequence, and of the sequences they learn from."""
+    input: plan.each(at.orientation_maps, at.mattes, at.surface_params, extras=True)
+
+rule evaluate_all:
+    """Every configured avatar measured, and all of them side by side in results/summary.html."""
+    input: at.summary_page
 
 rule clean_intermediate:
     """Remove what evaluated avatars no longer need and what can be made again; keep avatars, figures, films, logs and timings."""
@@ -52,10 +62,11 @@ rule clean_intermediate:
     shell: "python -m headcast clean {params.sequences:q} | tee {log:q}"
 
 onstart:
+    plan.begin()
     take_jobs_along()
     if settings.disk.check:
         with one_line(sys.exit):
             sys.stderr.write(f"headcast: {check_disk(settings, workflow.dag.needrun_jobs())}\n")
 
 onerror:
-    plan.explain(log)
+    plan.explain(workflow.scheduler.failed)

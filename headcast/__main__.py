@@ -1,5 +1,5 @@
-"""``python -m headcast summary results/demo/HAIR``: where things are and how good they are, in a few lines;
-``python -m headcast clean results/demo/HAIR``: remove what can be made again (``snakemake clean_intermediate`` knows which).
+"""``headcast summary results/demo/HAIR``, ``headcast licences results/demo/HAIR/avatar.pth``: what a run made, in a few lines;
+``headcast clean results/demo/HAIR``: remove what can be made again (``snakemake clean_intermediate`` knows which).
 """
 
 from __future__ import annotations
@@ -7,10 +7,13 @@ from __future__ import annotations
 import argparse
 import json
 import sys
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 from headcast.errors import BadFile, HeadcastError
 from headcast.formats.intermediates import remove_intermediates
+from headcast.layout import summary_page, summary_table, under
 from headcast.memory import readable
 
 
@@ -44,17 +47,38 @@ def cleaned(folders: list[Path]) -> str:
     return "\n".join([*lines, f"freed {readable(sum(freed.values()))}; {kept}"] if folders else [nothing])
 
 
-def main() -> int:
-    """Parse the command line and print."""
+def licences(avatar: Path) -> str:
+    """The bill of an avatar: what went in, under which licence, and what that allows."""
+    from headcast.delivery.licences import render
+    from headcast.formats.avatar_file import read_metadata
+
+    return render(avatar, read_metadata(avatar))
+
+
+def results(folder: Path) -> str:
+    """Lay all avatars of a results folder side by side, without running anything; returns where."""
+    from headcast.delivery.results_page import write_summary
+    from headcast.delivery.results_table import trained
+
+    names = (under(folder, summary_table), under(folder, summary_page))
+    return f"table       {names[0]}\npage        {write_summary(*names, trained(folder))}"
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Parse the command line and print; returns the exit code."""
     parser = argparse.ArgumentParser(prog="headcast")
     commands = parser.add_subparsers(dest="command", required=True)
-    commands.add_parser("summary", help="what a run made").add_argument("folder", type=Path)
-    clean = commands.add_parser("clean", help="remove intermediate products of sequences")
-    clean.add_argument("folders", type=Path, nargs="*")
-    arguments = parser.parse_args()
+    commands.add_parser("summary", help="what a run made").add_argument("path", type=Path, metavar="folder")
+    commands.add_parser("licences", help="what went into an avatar, and what that allows").add_argument(
+        "path", type=Path, metavar="avatar"
+    )
+    commands.add_parser("results", help="all avatars of a folder side by side").add_argument("path", type=Path, metavar="folder")
+    clean = commands.add_parser("clean", help="remove what can be made again of some sequences")
+    clean.add_argument("path", type=Path, nargs="*", metavar="folder")
+    given = parser.parse_args(arguments)
+    say: dict[str, Callable[[Any], str]] = {"summary": summary, "results": results, "licences": licences, "clean": cleaned}
     try:
-        said = summary(arguments.folder) if arguments.command == "summary" else cleaned(arguments.folders)
-        sys.stdout.write(said + "\n")
+        sys.stdout.write(say[given.command](given.path) + "\n")
     except HeadcastError as error:
         sys.stderr.write(f"headcast: {error}\n")
         return error.exit_code

@@ -175,15 +175,13 @@ def _report(error: BaseException, stage: str, terminal: TextIO) -> int:
         logger.error("%s", error, exc_info=error)
         line, code = str(error), error.exit_code
     elif isinstance(error, KeyboardInterrupt):
-        logger.warning("interrupted", exc_info=error)
         line, code = f"{stage}: interrupted; the same command goes on from what was saved", INTERRUPTED
+        logger.error("%s", line, exc_info=error)
     elif isinstance(error, SystemExit):
         return int(error.code or 0)
     else:
-        logger.exception("unexpected failure", exc_info=error)
-        line, code = (
-            f"{stage}: unexpected {type(error).__name__}: {' '.join(str(error).split())[:300]}; the log has the traceback",
-            UNEXPECTED,
-        )
+        line = f"{stage}: unexpected {type(error).__name__}: {' '.join(str(error).split())[:300]}; the log has the traceback"
+        code = UNEXPECTED
+        logger.error("%s", line, exc_info=error)
     _say(terminal, line)
     return code

@@ -13,13 +13,16 @@ from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
 
+from headcast.cohort import NAME, SELECTOR, listed, matches
 from headcast.errors import ConfigError
 
-NAME = r"[A-Za-z0-9][A-Za-z0-9+_-]*"
+FILE = "workflow_config.yaml"
 PARTICIPANT = re.compile(r"\d{3}")
 Name = Annotated[str, Field(pattern=f"^{NAME}$", max_length=64)]
+Selector = Annotated[str, Field(pattern=f"^{SELECTOR}$", max_length=64)]
+Sequences = Annotated[list[Selector], BeforeValidator(lambda given: [given] if isinstance(given, str) else given)]
 Fraction = Annotated[float, Field(ge=0, le=1)]
 
 
@@ -30,10 +33,12 @@ class Section(BaseModel):
 
 
 class Subject(Section):
-    """A subject with a name of its own; three-digit NeRSemble participants need no entry."""
+    """A subject, or all that a range or pattern selects; a three-digit NeRSemble participant can be asked for without an entry."""
 
     reader: Literal["nersemble"] = "nersemble"
     data_root: Path | None = None
+    sequences: Sequences | None = None
+    identity: Name | None = None
     extra_sequences: dict[Name, list[Name]] = {}
 
 
@@ -154,12 +159,17 @@ SECTIONS: dict[str, type[Section]] = {
 Model = TypeVar("Model", bound=BaseModel)
 
 
+Subjects = Annotated[
+    dict[Selector, Subject], BeforeValidator(listed, json_schema_input_type=dict[str, Subject | None] | list[str | int])
+]
+
+
 class Config(Section):
     """Everything a user can set; see ``workflow_config.yaml`` for units and ranges."""
 
     data_root: Path = Path("data")
-    subjects: dict[Name, Subject] = {"demo": Subject(data_root=Path("assets/demo"), extra_sequences={"HAIR": ["EXP-1-head"]})}
-    sequences: list[Name] = ["HAIR"]
+    subjects: Subjects = {"demo": Subject(data_root=Path("assets/demo"), extra_sequences={"HAIR": ["EXP-1-head"]})}
+    sequences: Sequences = ["HAIR"]
     preset: Literal["auto", "tiny", "cpu", "gpu"] = "auto"
     presets: dict[Literal["tiny", "cpu", "gpu"], dict[str, dict[str, Any]]] = {}
     disk: Disk = Disk()
@@ -177,25 +187,31 @@ class Config(Section):
 
     @model_validator(mode="after")
     def _extras_do_not_chain(self) -> Config:
-        for owner, extras in [("training", self.training.extra_sequences)] + [
-            (f"subjects.{n}", s.extra_sequences) for n, s in self.subjects.items()
-        ]:
+        owners = {"training": self.training.extra_sequences} | {
+            f"subjects.{n}": s.extra_sequences for n, s in self.subjects.items()
+        }
+        for owner, extras in owners.items():
             listed = {extra for names in extras.values() for extra in names}
             if listed & set(extras):
-                raise ValueError(
-                    f"{owner}.extra_sequences: a sequence cannot both have and be an extra sequence: {sorted(listed & set(extras))}"
-                )
+                both = sorted(listed & set(extras))
+                raise ValueError(f"{owner}.extra_sequences: a sequence cannot both have and be an extra sequence: {both}")
+        for name, subject in self.subjects.items():
+            extras = subject.extra_sequences or self.training.extra_sequences
+            if subject.identity in {extra for names in extras.values() for extra in names}:
+                raise ValueError(f"subjects.{name}.identity: {subject.identity} is an extra sequence; name the one it belongs to")
         return self
 
     def subject(self, name: str) -> Subject:
-        """The declared subject, or a NeRSemble participant when the name is three digits; ``ConfigError`` otherwise."""
-        if name in self.subjects:
-            return self.subjects[name]
-        if PARTICIPANT.fullmatch(name):
-            return Subject(extra_sequences=self.training.extra_sequences)
-        raise ConfigError(
-            f"subjects.{name}", "is not declared", "add it under subjects: or use a three-digit NeRSemble participant"
-        )
+        """The declared subject, else the first range or pattern that selects it, else a participant; or ``ConfigError``."""
+        keys = [key for key in self.subjects if key == name] or [key for key in self.subjects if matches(name, key)]
+        participant = PARTICIPANT.fullmatch(name)
+        if not keys and not participant:
+            todo = "add it under subjects: or use a three-digit NeRSemble participant"
+            raise ConfigError(f"subjects.{name}", "is not declared", todo)
+        found = self.subjects[keys[0]] if keys else Subject()
+        if participant and "extra_sequences" not in found.model_fields_set:
+            return found.model_copy(update={"extra_sequences": self.training.extra_sequences})
+        return found
 
     def capture_root(self, name: str) -> Path:
         """Folder that holds the subject's raw capture."""
@@ -206,9 +222,11 @@ class Config(Section):
         return list(self.subject(subject).extra_sequences.get(sequence, []))
 
     def identity_sequence(self, subject: str, sequence: str) -> str | None:
-        """The sequence whose fitted identity ``sequence`` shares: the first that lists it as an extra."""
-        owners = [owner for owner, extras in self.subject(subject).extra_sequences.items() if sequence in extras]
-        return owners[0] if owners else None
+        """The sequence whose fitted identity ``sequence`` shares: the first that lists it as an extra, else its subject's."""
+        found = self.subject(subject)
+        owners = [owner for owner, extras in found.extra_sequences.items() if sequence in extras]
+        shared = owners[0] if owners else found.identity
+        return None if shared == sequence else shared
 
     def settings(self, *sections: str) -> str:
         """The named sections as canonical JSON: what a rule passes to its script, and what triggers its re-run."""
@@ -216,9 +234,15 @@ class Config(Section):
         return json.dumps(values, sort_keys=True, separators=(",", ":"))
 
 
-def load_config(raw: Mapping[str, Any], gpu: bool | None = None) -> Config:
-    """Validate a parsed configuration and apply its preset; the first mistake becomes a ``ConfigError`` with its key path."""
+def load_config(raw: Mapping[str, Any], gpu: bool | None = None, home: Path | None = None) -> Config:
+    """Validate a parsed configuration and apply its preset; the first mistake becomes a ``ConfigError`` with its key path.
+
+    ``home`` is the checkout: its presets stand in where ``raw`` has none (as when the workflow is used as a module), and
+    a ``data_root`` below ``assets/`` is its own.
+    """
     given = dict(raw)
+    if home is not None and "presets" not in given:
+        given["presets"] = _parsed(home / FILE).get("presets", {})
     checked = validate(Config, given)
     name = checked.preset if checked.preset != "auto" else ("gpu" if (has_gpu() if gpu is None else gpu) else "cpu")
     layer = checked.presets.get(name, {})
@@ -227,18 +251,33 @@ def load_config(raw: Mapping[str, Any], gpu: bool | None = None) -> Config:
             raise ConfigError(f"presets.{name}.{section}", "is not a section", f"allowed: {', '.join(SECTIONS)}")
         given[section] = {**values, **(given.get(section) or {})}
     given["preset"] = name
-    return validate(Config, given, f"presets.{name}: " if layer else "")
+    config = validate(Config, given, f"presets.{name}: " if layer else "")
+    return config if home is None or home.resolve() == Path.cwd() else _at_home(config, home)
+
+
+def _at_home(config: Config, home: Path) -> Config:
+    """The embedded captures are found from any working directory."""
+    moved = {
+        key: subject.model_copy(update={"data_root": home / subject.data_root})
+        for key, subject in config.subjects.items()
+        if subject.data_root is not None and subject.data_root.parts[:1] == ("assets",)
+    }
+    return config.model_copy(update={"subjects": {**config.subjects, **moved}})
 
 
 def read_config(path: Path) -> Config:
     """Read and validate a configuration file."""
+    return load_config(_parsed(path))
+
+
+def _parsed(path: Path) -> dict[str, Any]:
     try:
         raw = yaml.safe_load(path.read_text(encoding="utf-8")) or {}
     except (OSError, yaml.YAMLError) as error:
         raise ConfigError(path, f"cannot be read as YAML ({str(error).splitlines()[0]})") from error
     if not isinstance(raw, dict):
         raise ConfigError(path, "must be a mapping of settings")
-    return load_config(raw)
+    return raw
 
 
 def validate(model: type[Model], values: Any, origin: str = "") -> Model:
@@ -247,7 +286,7 @@ def validate(model: type[Model], values: Any, origin: str = "") -> Model:
         return model.model_validate(values)
     except ValidationError as error:
         first = error.errors()[0]
-        key = ".".join(str(part) for part in first["loc"] if part != "[key]") or "workflow_config.yaml"
+        key = ".".join(str(part) for part in first["loc"] if part != "[key]") or FILE
         if first["type"] == "extra_forbidden":
             raise ConfigError(key, "unknown key", _did_you_mean(model, first["loc"])) from None
         value = "" if isinstance(first.get("input"), dict) else f" (got {first.get('input')!r})"

@@ -5,6 +5,9 @@ Patterns carry the wildcards ``{subject}`` and ``{sequence}``; a stage's product
 
 from __future__ import annotations
 
+import re
+from pathlib import Path
+
 RESULTS = "results"
 SEQUENCE = "results/{subject}/{sequence}"
 RUNNING = ".snakemake/headcast.lock"
@@ -34,6 +37,21 @@ evaluation_frames = f"{SEQUENCE}/evaluation/frames.csv"
 evaluation_picture = f"{SEQUENCE}/evaluation/comparison.png"
 scores = f"{SEQUENCE}/scores.json"
 reenactment = f"{SEQUENCE}/reenactment/reenactment.mp4"
+summary_table = "results/summary.csv"
+summary_page = "results/summary.html"
+failures = "results/failures.json"
+
+
+def under(results: Path, pattern: str, subject: str = "", sequence: str = "") -> Path:
+    """A pattern of this module filled in, below another results folder than the working directory's."""
+    return results / pattern.format(subject=subject, sequence=sequence).removeprefix(f"{RESULTS}/")
+
+
+def place(path: str) -> tuple[str, str] | None:
+    """Subject and sequence that a file of a sequence's subfolder belongs to; None for what several share."""
+    found = re.search(rf"(?:^|/){RESULTS}/([^/]+)/([^/]+)/[^/]+/", path)
+    return (found[1], found[2]) if found else None
+
 
 INTERMEDIATE = ("images", "background", "mattes", "masks", "orientation_maps", "mesh_head.pth", "state")
 """What a finished avatar and its films no longer need, by its name in the folder of a sequence; all of it can be made again."""

@@ -6,19 +6,27 @@ import hashlib
 import os
 import re
 import sys
-from collections.abc import Callable, Iterator
+import time
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from functools import cache
 from glob import glob
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 from headcast import layout
-from headcast.capture.capture import raw_files
+from headcast.assets import used_by
+from headcast.capture.capture import raw_files, recorded
 from headcast.capture.download import LINK
 from headcast.capture.nersemble import ACCESS
+from headcast.cohort import matches, select
 from headcast.config import Config
-from headcast.errors import AssetMissing, HeadcastError
+from headcast.delivery.results_page import write_summary
+from headcast.errors import AssetMissing, ConfigError, HeadcastError
+from headcast.failures import collect, write_failures
+from headcast.formats.raw_list import state_of
+
+GROUND_TRUTH = "ground_truth"
 
 
 class Wildcards(Protocol):
@@ -26,6 +34,12 @@ class Wildcards(Protocol):
 
     subject: str
     sequence: str
+
+
+def pictured(category: str) -> dict[str, Any]:
+    """How the report shows an output of one subject and sequence."""
+    labels = {"subject": "{subject}", "sequence": "{sequence}"}
+    return {"category": category, "caption": f"report/{category}.rst", "labels": labels}
 
 
 @contextmanager
@@ -61,19 +75,66 @@ def doubling(mem_mb: int) -> Callable[[Wildcards, int], int]:
     return needed
 
 
+def cohort(config: Config, downloads: bool) -> dict[str, list[str]]:
+    """Sequences to build by subject; a range or pattern of subjects that chooses nothing is a ``ConfigError``.
+
+    With ``downloads`` ranges and patterns also choose among what the data set offers.
+    """
+
+    def present(selector: str) -> set[str]:
+        options = config.subjects[selector]
+        root = options.data_root or config.data_root
+        there = recorded(options.reader, root, downloads=downloads)
+        if not any(matches(name, selector) for name in there):
+            raise ConfigError(f"subjects.{selector}", f"chooses nothing under {root}", "put the participants there or name them")
+        return there
+
+    names = select(config.subjects, present)
+    return {name: chosen for name in names if (chosen := _sequences(config, name, downloads))}
+
+
+def _sequences(config: Config, name: str, downloads: bool) -> list[str]:
+    """Sequences to build of one subject; none is a ``ConfigError`` where the subject is named, else it is left out."""
+    subject, root = config.subject(name), config.capture_root(name)
+    selectors = config.sequences if subject.sequences is None else subject.sequences
+    sequences = select(selectors, lambda selector: recorded(subject.reader, root, name, downloads))
+    if not sequences and name in config.subjects:
+        wrong = f"{root / name} holds no sequence that {', '.join(selectors) or 'an empty list'} chooses"
+        raise ConfigError(f"subjects.{name}", wrong, f"change sequences: or subjects.{name}.sequences:")
+    return sequences
+
+
 class Plan:
     """Answers for input functions and params, from one validated configuration."""
 
     def __init__(self, config: Config) -> None:
-        self._config = config
-        names = "|".join(re.escape(name) for name in sorted(config.subjects, key=len, reverse=True))
+        self._config, self._began = config, 0.0
+        with one_line():
+            self.cohort = cohort(config, downloads=bool(os.environ.get(LINK)))
+        everyone = config.subjects.values()
+        self._related = bool(config.training.extra_sequences) or any(one.extra_sequences or one.identity for one in everyone)
+        names = "|".join(re.escape(name) for name in sorted(self.cohort, key=len, reverse=True))
         self.subject_pattern = rf"\d{{3}}|{names}" if names else r"\d{3}"
 
-    def everything(self) -> list[str]:
-        """Targets of ``all``: every configured subject with every configured sequence."""
-        targets = (layout.avatar, layout.evaluation, layout.scores)
-        pairs = [(subject, sequence) for subject in self._config.subjects for sequence in self._config.sequences]
-        return [target.format(subject=subject, sequence=sequence) for subject, sequence in pairs for target in targets]
+    def each(self, *patterns: str, extras: bool = False) -> list[str]:
+        """The patterns for every configured subject and sequence; with ``extras`` also for the sequences they learn from."""
+        pairs = {(subject, sequence): None for subject, sequences in self.cohort.items() for sequence in sequences}
+        if extras:
+            pairs |= {(s, extra): None for s, q in list(pairs) for extra in self._config.extra_sequences(s, q)}
+        return [pattern.format(subject=subject, sequence=sequence) for subject, sequence in pairs for pattern in patterns]
+
+    def scored(self) -> list[str]:
+        """Stage scores of every configured subject and sequence whose capture carries ground truth."""
+        known = {name for name in self.cohort if (self._config.capture_root(name) / GROUND_TRUTH).is_dir()}
+        pairs = [(subject, sequence) for subject in self.cohort if subject in known for sequence in self.cohort[subject]]
+        return [layout.scores.format(subject=subject, sequence=sequence) for subject, sequence in pairs]
+
+    def roll(self) -> list[str]:
+        """The configured subjects and sequences as short as a command line needs them: ``031,258/HAIR,FREE``."""
+        alike: dict[str, list[str]] = {}
+        for subject, sequences in self.cohort.items():
+            alike.setdefault(",".join(sequences), []).append(subject)
+        return [f"{','.join(subjects)}/{sequences}" for sequences, subjects in alike.items()]
 
     def root(self, wildcards: Wildcards) -> str:
         """Folder of the raw capture."""
@@ -85,33 +146,44 @@ class Plan:
         with one_line():
             return self._config.subject(wildcards.subject).reader
 
-    def raw(self, wildcards: Wildcards) -> list[str]:
-        """Raw files that exist; without any and without a link to download them the plan ends here, within seconds."""
-        with one_line():
-            subject = self._config.subject(wildcards.subject)
-            root = self._config.capture_root(wildcards.subject)
-            files = raw_files(subject.reader, root, wildcards.subject, wildcards.sequence, self._config.extraction.cameras)
-            if not (root / wildcards.subject).exists() and not os.environ.get(LINK):
-                raise AssetMissing(
-                    root / wildcards.subject, f"the raw capture of {wildcards.subject}/{wildcards.sequence} is not there", ACCESS
-                )
-            return [str(path) for path in files]
+    def raw(self, wildcards: Wildcards) -> str:
+        """State of the raw files; without any file and without a link to download them the plan ends here, within seconds.
 
-    def identity(self, wildcards: Wildcards) -> list[str]:
-        """Parameters of the sequence whose identity this one shares, if any."""
+        As input files they would be most of what Snakemake holds in memory for many subjects, and a sequence that was fetched would
+        run again, because its input files were not there when it was planned.
+        """
+        name, sequence = wildcards.subject, wildcards.sequence
+        with one_line():
+            root = self._config.capture_root(name)
+            files = raw_files(self._config.subject(name).reader, root, name, sequence, self._config.extraction.cameras)
+            if not (root / name).exists() and not os.environ.get(LINK):
+                raise AssetMissing(root / name, f"the raw capture of {name}/{sequence} is not there", ACCESS)
+            return state_of(Path(layout.download.format(subject=name, sequence=sequence)), root, files)
+
+    @property
+    def identity(self) -> Callable[[Wildcards], list[str]] | list[str]:
+        """Input function: parameters of the sequence whose identity this one shares, if any; nothing where nobody shares one."""
+        return self._identity if self._related else []
+
+    def _identity(self, wildcards: Wildcards) -> list[str]:
         with one_line():
             owner = self._config.identity_sequence(wildcards.subject, wildcards.sequence)
         return [layout.driver_params.format(subject=wildcards.subject, sequence=owner)] if owner else []
 
-    def of_sequences(self, pattern: str) -> Callable[[Wildcards], list[str]]:
-        """Input function: ``pattern`` for the sequence itself and for every extra one its avatar learns from."""
+    def of_sequences(self, pattern: str) -> Callable[[Wildcards], str | list[str]] | str:
+        """Input function: ``pattern`` for the sequence itself and for every extra one its avatar learns from.
 
-        def resolve(wildcards: Wildcards) -> list[str]:
+        One alone comes bare, and where no sequence has extra ones the pattern itself does: Snakemake keeps a list twice and looks
+        into a function at every call, which for many subjects is a tenth of its memory and time.
+        """
+
+        def resolve(wildcards: Wildcards) -> str | list[str]:
             with one_line():
                 extra = self._config.extra_sequences(wildcards.subject, wildcards.sequence)
-            return [pattern.format(subject=wildcards.subject, sequence=name) for name in (wildcards.sequence, *extra)]
+            files = [pattern.format(subject=wildcards.subject, sequence=name) for name in (wildcards.sequence, *extra)]
+            return files if extra else files[0]
 
-        return resolve
+        return resolve if self._related else pattern
 
     def driver(self, wildcards: Wildcards) -> str:
         """Parameters that drive the re-enactment."""
@@ -120,7 +192,7 @@ class Plan:
 
     def ground_truth(self, wildcards: Wildcards) -> str:
         """Where ground truth would lie; only evaluation and scoring get to know."""
-        return str(Path(self.root(wildcards)) / "ground_truth")
+        return str(Path(self.root(wildcards)) / GROUND_TRUTH)
 
     def ground_truth_digest(self, wildcards: Wildcards) -> str:
         """What ground truth says, so that figures follow when it comes or changes; empty where there is none."""
@@ -142,13 +214,25 @@ class Plan:
             names = (sequence, *self._config.extra_sequences(subject, sequence))
         return [layout.SEQUENCE.format(subject=subject, sequence=name) for name in names]
 
-    def explain(self, log: str | list[str]) -> None:
-        """After a failed run: repeat every line that headcast said about it, last, where it is seen."""
-        text = ""
-        for path in [log] if isinstance(log, str) else log:
-            try:
-                text += Path(path).read_text(encoding="utf-8", errors="replace")
-            except OSError:
-                continue
-        for line in dict.fromkeys(line for line in text.splitlines() if line.startswith("headcast: ") and " wrote " not in line):
-            sys.stderr.write(line + "\n")
+    def weights(self, *sections: str) -> str:
+        """Hashes of the networks and models that these sections bring in: when one changes, its stages run again."""
+        settings = {name: getattr(self._config, name).model_dump(mode="json") for name in sections}
+        return " ".join(str(asset.sha256) for asset in used_by(settings))
+
+    def begin(self) -> None:
+        """A run starts: what the last one failed at is forgotten."""
+        self._began = time.time()
+        Path(layout.failures).unlink(missing_ok=True)
+
+    def explain(self, failed: Iterable[Any]) -> None:
+        """A run failed: leave its failures and what is there of the summary, and repeat every line last, where it is seen."""
+        failures = collect(failed, self._began)
+        write_failures(Path(layout.failures), failures)
+        lines = [failure.line for failure in failures]
+        try:
+            write_summary(Path(layout.summary_table), Path(layout.summary_page), self.roll())
+        except HeadcastError as error:
+            lines.append(str(error))
+        for line in dict.fromkeys(lines):
+            sys.stderr.write(f"headcast: {line}\n")
+        sys.stderr.write(f"headcast: failed jobs: {len(failures)}; {layout.failures} and {layout.summary_page} list them\n")

@@ -1,16 +1,17 @@
 rule download:
     """Make sure that the raw capture is there, whole and plausible; fetch it where a link is given."""
-    input: plan.raw
     output: at.download
     log: at.log("download")
     benchmark: at.benchmark("download")
     conda: "../envs/capture.yaml"
-    params: code=code_hash("headcast.stages.download"), settings=settings.settings("extraction"), root=plan.root, reader=plan.reader
+    params:
+        code=code_hash("headcast.stages.download"), settings=settings.settings("extraction"), root=plan.root, reader=plan.reader,
+        raw=plan.raw,
     resources: mem_mb=doubling(1_000), runtime=240
     message: "checking the raw capture of {wildcards.subject}/{wildcards.sequence}"
     shell:
         "python -m scripts.download --subject {wildcards.subject:q} --sequence {wildcards.sequence:q} --data-root {params.root:q}"
-        " --reader {params.reader:q} --settings {params.settings:q} --output {output:q} --log {log:q}"
+        " --reader {params.reader:q} --settings {params.settings:q} --state {params.raw:q} --output {output:q} --log {log:q}"
 
 
 rule extract_frames:

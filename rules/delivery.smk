@@ -3,7 +3,7 @@ rule evaluate:
     input:
         images=plan.of_sequences(at.images), cameras=plan.of_sequences(at.cameras), background=plan.of_sequences(at.background),
         mattes=plan.of_sequences(at.mattes), masks=plan.of_sequences(at.hair_masks), params=plan.of_sequences(at.driver_params), avatar=at.avatar,
-    output: metrics=at.evaluation, frames=at.evaluation_frames, picture=report(at.evaluation_picture, category="evaluation", labels={"subject": "{subject}", "sequence": "{sequence}"})
+    output: metrics=at.evaluation, frames=at.evaluation_frames, picture=report(at.evaluation_picture, **pictured("evaluation"))
     log: at.log("evaluate")
     benchmark: at.benchmark("evaluate")
     conda: "../envs/evaluation.yaml"
@@ -44,7 +44,7 @@ rule score:
 rule reenact:
     """Film the avatar, driven by the fitted track of a sequence."""
     input: avatar=at.avatar, params=plan.driver, cameras=at.cameras
-    output: report(at.reenactment, category="re-enactment")
+    output: report(at.reenactment, **pictured("re-enactment"))
     log: at.log("reenact")
     benchmark: at.benchmark("reenact")
     conda: "../envs/evaluation.yaml"

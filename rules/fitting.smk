@@ -4,7 +4,7 @@ rule head_model:
     log: "results/models/logs/head_model_{model}.log"
     benchmark: "results/models/benchmarks/head_model_{model}.tsv"
     conda: "../envs/fitting.yaml"
-    params: code=code_hash("headcast.stages.head_model")
+    params: code=code_hash("headcast.stages.head_model"), weights=plan.weights("fitting")
     resources: mem_mb=doubling(2_000), runtime=10
     message: "building the head model {wildcards.model}"
     shell:

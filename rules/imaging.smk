@@ -5,7 +5,7 @@ rule matting:
     log: at.log("matting")
     benchmark: at.benchmark("matting")
     conda: "../envs/matting.yaml"
-    params: code=code_hash("headcast.stages.matting"), settings=settings.settings("matting")
+    params: code=code_hash("headcast.stages.matting"), settings=settings.settings("matting"), weights=plan.weights("matting")
     threads: 4
     resources: mem_mb=doubling(6_000), runtime=120
     message: "matting {wildcards.subject}/{wildcards.sequence}"
@@ -21,7 +21,7 @@ rule landmarks:
     log: at.log("landmarks")
     benchmark: at.benchmark("landmarks")
     conda: "../envs/landmarks.yaml"
-    params: code=code_hash("headcast.stages.landmarks"), settings=settings.settings("landmarks")
+    params: code=code_hash("headcast.stages.landmarks"), settings=settings.settings("landmarks"), weights=plan.weights("landmarks")
     resources: mem_mb=doubling(2_000), runtime=60
     message: "finding landmarks in {wildcards.subject}/{wildcards.sequence}"
     shell:

@@ -21,6 +21,7 @@ rule train_mesh_head:
 rule train_avatar:
     """Stage two: Gaussian head and strand hair, trained together; held-out cameras and frames are never seen."""
     input:
+        raw=plan.of_sequences(at.download),
         images=plan.of_sequences(at.images), cameras=plan.of_sequences(at.cameras), background=plan.of_sequences(at.background),
         mattes=plan.of_sequences(at.mattes), masks=plan.of_sequences(at.hair_masks), landmarks=plan.of_sequences(at.landmarks),
         orientation=plan.of_sequences(at.orientation_maps), params=plan.of_sequences(at.driver_params),
@@ -29,12 +30,14 @@ rule train_avatar:
     log: at.log("train_avatar")
     benchmark: at.benchmark("train_avatar")
     conda: "../envs/training.yaml"
-    params: code=code_hash("headcast.stages.train_avatar"), settings=settings.settings("training", "held_out"), state=at.state("train_avatar")
+    params:
+        code=code_hash("headcast.stages.train_avatar"), settings=settings.settings("training", "held_out"), state=at.state("train_avatar"),
+        config=settings.settings("extraction", "matting", "landmarks", "fitting", "hair_masks", "orientation_maps", "mesh_head"),
     threads: 8
     resources: gpu=1, mem_mb=doubling(16_000), runtime=2_880
     message: "training the avatar {wildcards.subject}/{wildcards.sequence}"
     shell:
-        "python -m scripts.train_avatar --images {input.images:q} --cameras {input.cameras:q} --background {input.background:q}"
+        "python -m scripts.train_avatar --raw {input.raw:q} --images {input.images:q} --cameras {input.cameras:q} --background {input.background:q}"
         " --mattes {input.mattes:q} --masks {input.masks:q} --landmarks {input.landmarks:q} --orientation {input.orientation:q}"
-        " --params {input.params:q} --model {input.model:q} --mesh-head {input.mesh_head:q}"
+        " --params {input.params:q} --model {input.model:q} --mesh-head {input.mesh_head:q} --config {params.config:q}"
         " --state {params.state:q} --code {params.code:q} --settings {params.settings:q} --output {output:q} --log {log:q}"

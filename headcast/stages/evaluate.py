@@ -32,6 +32,8 @@ from headcast.stages.train_mesh_head import best_device
 from headcast.stages.training_views import Sources, gather
 from headcast.training.samples import View, Views
 
+PROVENANCE = ("digest", "code", "versions", "bill")
+
 
 @dataclass(frozen=True)
 class Inputs:
@@ -78,7 +80,7 @@ def run(inputs: Inputs, evaluation: Evaluation, held_out: HeldOut, progress: Pro
     for path, data in ((inputs.frames, table.getvalue().encode()), (inputs.picture, png(comparison_sheet(gallery.rows)))):
         with atomic_path(path) as temporary:
             temporary.write_bytes(data)
-    return write_json(inputs.metrics, report)
+    return write_json(inputs.metrics, report | {"avatar": {name: avatar.metadata.get(name) for name in PROVENANCE}})
 
 
 class Reference:

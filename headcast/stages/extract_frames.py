@@ -16,6 +16,7 @@ from headcast.config import Extraction
 from headcast.errors import BadFile, CaptureError
 from headcast.formats.frames import member_name, write_background, write_cameras
 from headcast.formats.manifest import png, write_product
+from headcast.formats.raw_list import read_raw
 from headcast.imaging.color import correct
 from headcast.imaging.crop import Crop, head_crop
 from headcast.stages.views import write_members
@@ -98,7 +99,7 @@ def check_times(times: dict[str, list[float]], capture: Capture) -> list[float]:
 
 def check_sizes(raw: Path, data_root: Path, capture: Capture) -> None:
     """The raw files must be those that the download stage verified."""
-    listed = json.loads(raw.read_text(encoding="utf-8"))["files"]
+    listed = read_raw(raw)["files"]
     for path in capture.files:
         entry = listed.get(path.relative_to(data_root).as_posix())
         if entry is None or entry["bytes"] != path.stat().st_size:

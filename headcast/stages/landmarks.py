@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
+from headcast.assets import verify
 from headcast.command import Progress
 from headcast.config import LandmarkDetection
 from headcast.errors import CaptureError
@@ -26,6 +27,7 @@ class Inputs:
 
 def run(inputs: Inputs, landmarks: LandmarkDetection, progress: Progress) -> Path:
     """Detect landmarks in every view; views without a face stay NaN, outliers of the consensus become NaN."""
+    verify("landmarks", landmarks.backend)
     images, cameras = read_images(inputs.images), read_cameras(inputs.cameras)
     raw = detect_views(_rows(images, progress), tuple(images.serials), landmarks.min_confidence)
     seen = np.isfinite(raw.points[..., 0]).any(-1)

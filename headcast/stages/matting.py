@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
+from headcast.assets import verify
 from headcast.command import Progress
 from headcast.config import Matting
 from headcast.formats.frames import Background, Images, copy_view_facts, member_name, read_background, read_images
@@ -28,6 +29,7 @@ class Inputs:
 
 def run(inputs: Inputs, matting: Matting, progress: Progress) -> Path:
     """Matte every view against its plate."""
+    verify("matting", matting.backend)
     images = read_images(inputs.images)
     jobs = [(inputs.images, inputs.background, frame, serial) for frame, serial in images.views()]
     with write_product(inputs.output, "mattes") as writer:

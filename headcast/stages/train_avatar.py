@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
-import platform
+import json
 from dataclasses import dataclass
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+from headcast.assets import made_with, used_by
 from headcast.avatar.growth import GrowthSettings
 from headcast.command import Progress
 from headcast.config import HeldOut, Training
+from headcast.delivery.licences import bill, identify
 from headcast.formats.avatar_file import write_avatar
+from headcast.formats.manifest import read_product
 from headcast.formats.mesh_head_file import mesh_head_digest, read_mesh_head
+from headcast.formats.raw_list import read_raw
 from headcast.formats.state import fingerprint, open_store
 from headcast.formats.track import read_head_params
 from headcast.signals import should_stop
@@ -21,13 +24,15 @@ from headcast.stages.training_views import Sources, gather
 from headcast.training.gaussian_head import train_avatar
 from headcast.training.hair import grow_hair
 
-PACKAGES = ("headcast", "torch", "numpy", "scipy", "warp-lang", "mediapipe", "anny", "pymatting", "snakemake")
-
 
 @dataclass(frozen=True)
 class Inputs:
-    """Products of the avatar's sequence and its extra ones, in the same order; the avatar to write."""
+    """Raw lists and products of the avatar's sequence and its extra ones, in the same order; the avatar to write.
 
+    ``config`` is JSON: the sections that shaped the products. It is kept with the avatar and changes nothing.
+    """
+
+    raw: list[Path]
     images: list[Path]
     cameras: list[Path]
     background: list[Path]
@@ -40,6 +45,7 @@ class Inputs:
     mesh_head: Path
     state: Path
     code: str
+    config: str
     output: Path
 
 
@@ -72,26 +78,31 @@ def run(inputs: Inputs, training: Training, held_out: HeldOut, progress: Progres
             stop=should_stop,
             save_every=training.save_every,
         )
-        write_avatar(inputs.output, avatar, provenance(inputs, settings, depends, facts))
+        write_avatar(inputs.output, avatar, provenance(inputs, {**json.loads(inputs.config), **settings}, depends, facts))
         store.clear()
     return inputs.output
 
 
-def provenance(inputs: Inputs, settings: dict[str, Any], depends: dict[str, Any], facts: dict[str, Any]) -> dict[str, Any]:
-    """What the avatar was made of and with: versions, settings, hashes of all inputs, licences."""
+def provenance(inputs: Inputs, config: dict[str, Any], depends: dict[str, Any], facts: dict[str, Any]) -> dict[str, Any]:
+    """What the avatar was made of and with: configuration, code, hashes of all inputs, versions, and the bill of licences."""
+    raw = [read_raw(path) for path in inputs.raw]
+    subject = inputs.images[0].parent.parent.parent.name
+    versions = [read_product(path, kind).made_with for path, kind in Sources.of(inputs).products()]
+    listed = joined([*versions, made_with()])
+    entries = bill(identify(subject, raw[0]), used_by(config), listed)
     return {
         "sequences": [path.parent.parent.name for path in inputs.images],
-        "subject": inputs.images[0].parent.parent.parent.name,
-        "settings": settings,
-        "inputs": depends,
+        "subject": subject,
+        "config": config,
+        "inputs": {**depends, "raw": [fingerprint(files=content["files"]) for content in raw]},
         "code": inputs.code,
-        "versions": {"python": platform.python_version(), **{name: _version(name) for name in PACKAGES}},
+        "versions": listed,
+        "bill": entries,
         "licences": {f"head model {facts['model']}": facts["licence"]},
     }
 
 
-def _version(name: str) -> str | None:
-    try:
-        return version(name)
-    except ImportError:
-        return None
+def joined(versions: list[dict[str, str]]) -> dict[str, str]:
+    """Versions of several environments in one table; a package that differs between them lists all."""
+    names = sorted({name for table in versions for name in table})
+    return {name: ", ".join(sorted({table[name] for table in versions if name in table})) for name in names}

