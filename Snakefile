@@ -10,6 +10,7 @@ HERE = Path(workflow.current_basedir)
 sys.path.insert(0, str(HERE))
 
 from headcast import layout as at
+from headcast.assets import HEAD_MODELS
 from headcast.config import NAME, load_config
 from headcast.fingerprint import code_hash
 from headcast.planning import Plan, one_line, share_package
@@ -25,7 +26,7 @@ share_package(HERE)
 wildcard_constraints:
     subject=plan.subject_pattern,
     sequence=NAME,
-    model="open",
+    model="|".join(HEAD_MODELS),
 
 include: "rules/capture.smk"
 include: "rules/imaging.smk"

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Protocol
 
 from headcast import layout
+from headcast.assets import head_assets
 from headcast.capture.capture import raw_files
 from headcast.capture.download import LINK
 from headcast.capture.nersemble import ACCESS
@@ -23,6 +24,12 @@ class Wildcards(Protocol):
 
     subject: str
     sequence: str
+
+
+class ModelWildcards(Protocol):
+    """What Snakemake hands to the input function of a head model."""
+
+    model: str
 
 
 @contextmanager
@@ -77,6 +84,11 @@ class Plan:
                     root / wildcards.subject, f"the raw capture of {wildcards.subject}/{wildcards.sequence} is not there", ACCESS
                 )
             return [str(path) for path in files]
+
+    def head_files(self, wildcards: ModelWildcards) -> list[str]:
+        """The user's files of a head model; a missing one ends the plan here."""
+        with one_line():
+            return [asset.path for group in head_assets(wildcards.model).values() for asset in group]
 
     def identity(self, wildcards: Wildcards) -> list[str]:
         """Parameters of the sequence whose identity this one shares, if any."""

@@ -8,10 +8,11 @@ from scipy.spatial.transform import Rotation
 
 from headcast.errors import HeadcastError
 from headcast.fitting.embedding import embed, mirror_pairs, symmetric
-from headcast.fitting.initial import similarity
 from headcast.fitting.normal import State, System, Weights, assemble
-from headcast.fitting.observations import Observations, PointBasis
+from headcast.fitting.observations import Observations
 from headcast.fitting.solver import SECOND_DIFFERENCE, solve
+from headcast.geometry.alignment import similarity
+from headcast.heads.surface_points import PointBasis
 from headcast.imaging.landmarks import projections, reproject
 from tests.fitting.ring import ring
 
