@@ -35,7 +35,7 @@ def build(files: Mapping[str, tuple[Path, ...]], reference: LinearHead) -> dict[
     landmarks = read_landmarks(files["landmarks"], arrays.faces)
     eyes = tuple(np.flatnonzero(arrays.weights[:, joint] > 0.5) for joint in (LEFT_EYE_JOINT, RIGHT_EYE_JOINT))
     eyeballs = np.isin(np.arange(len(arrays.template)), np.concatenate(eyes))
-    opening = arrays.weights[:, JAW_JOINT] > 0.5
+    opening = arrays.weights[:, JAW_JOINT]
     carried = carry(reference, Surface(arrays.template, arrays.faces, landmarks.static.on(arrays.template), ~eyeballs, opening))
     scalp, face = carried.scalp, carried.face
     if "masks" in files:

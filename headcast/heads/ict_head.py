@@ -21,7 +21,7 @@ from headcast.heads.linear_head import LinearHead
 from headcast.heads.model import IRIS_CENTRES, Embedding
 from headcast.heads.open_build import gaze_rotations
 from headcast.heads.regions import nearest_mirror
-from headcast.heads.transfer import Surface, carry
+from headcast.heads.transfer import Surface, carry, jaw_share
 from headcast.heads.user_files import built
 
 RECIPE = "ict 1"
@@ -31,7 +31,6 @@ EYES = {"left": ("M_ScleraLeft", "M_IrisLeft"), "right": ("M_ScleraRight", "M_Ir
 KEPT = ("M_Face", "M_BackHead", "M_GumsTongue", "M_Teeth", *EYES["left"], *EYES["right"])
 WITHOUT_SHAPE = ("PupilDilate_L", "PupilDilate_R")
 ARRAYS = ("vertices", "faces", "material_of_face", "material_names", "identity_deltas", "expression_deltas", "expression_names")
-MOVED = 0.002  # m by which `jawOpen` moves what follows the jaw
 
 
 def load(cache: Path | None = None, root: Path = Path()) -> LinearHead:
@@ -55,7 +54,7 @@ def build(files: tuple[Path, ...], reference: LinearHead) -> dict[str, np.ndarra
     eyes = tuple(place[np.unique(np.concatenate([parts[name] for name in side]))] for side in EYES.values())
     landmarks = place[_landmarks(table, len(place))]
     skin = kept < SKIN_END
-    opening = np.linalg.norm(expression[[names[row] for row in rows].index("jawOpen")], axis=1) > MOVED
+    opening = jaw_share(expression[[names[row] for row in rows].index("jawOpen")])
     carried = carry(reference, Surface(mean, place[faces], mean[landmarks], skin, opening))
     mouth = np.isin(kept, np.concatenate([parts["M_GumsTongue"], parts["M_Teeth"]]))
     mouth |= (kept >= SKIN_END) & (kept < MOUTH_SOCKET_END)

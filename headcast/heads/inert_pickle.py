@@ -163,7 +163,7 @@ class _Machine:
     def name(self, module: str, member: str) -> None:
         text = f"{module}.{member}"
         if text not in CALLS and text not in CLASSES and text not in TOKENS:
-            raise Refused(f"asks for {ascii(text[:80])}, which no head model needs")
+            raise Refused(f"asks for {text[:80]!a}, which no head model needs")
         self.stack.append(Name(text))
 
     def stack_name(self) -> None:

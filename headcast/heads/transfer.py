@@ -32,21 +32,23 @@ CAPTURE = 0.010  # m, scale of the kernel that closest points are trusted by
 REACH = 0.025  # m from the placed head: vertices beyond it are neither face nor scalp
 DENSE_REACH = 0.012  # m: a dense point further off has no place on this topology
 LINED = 0.006  # m: how near to the mouth's lining a vertex is part of it
-OPENS = 0.002  # m by which `jawOpen` moves what belongs to the lower lip
+MOUTH = slice(48, 68)
+LIP_REACH = 0.006  # m from a landmark of the mouth: a dense point of the lips
+LOWER, BETWEEN, UPPER = 0.5, 0.35, 0.2  # shares of the jaw's motion: more is lower lip, less is upper lip, between are the corners
 
 
 @dataclass(frozen=True)
 class Surface:
     """Another topology at rest: vertices (m, our axes), triangles, its 68 landmarks, and which vertices are outer skin.
 
-    ``opening`` are the vertices that follow the jaw, where that is known: it keeps the two lips apart.
+    ``opening`` is how far vertices follow the jaw, in [0, 1], where that is known: it keeps the two lips apart.
     """
 
     vertices: Float[np.ndarray, "V 3"]
     faces: Int[np.ndarray, "T 3"]
     landmarks: Float[np.ndarray, "68 3"]
     skin: Bool[np.ndarray, "V"]
-    opening: Bool[np.ndarray, "V"] | None = None
+    opening: Float[np.ndarray, "V"] | None = None
 
 
 @dataclass(frozen=True)
@@ -160,7 +162,7 @@ def dense_points(head: LinearHead, placed: Float[np.ndarray, "V 3"], surface: Su
     corners = np.zeros((DENSE_LANDMARKS, 3), dtype=np.int64)
     weights = np.full((DENSE_LANDMARKS, 3), np.nan)
     skin = surface.faces[surface.skin[surface.faces].all(axis=1)]
-    for rows, faces in _lips(head, surface, skin):
+    for rows, faces in _lips(head, surface, skin, head.landmark_embedding.on(placed)[MOUTH], points):
         if len(rows) and len(faces):
             corners[rows], found, distance = _closest(points[rows], surface.vertices, faces)
             weights[rows] = np.where(distance[:, None] < DENSE_REACH, found, np.nan)
@@ -168,13 +170,25 @@ def dense_points(head: LinearHead, placed: Float[np.ndarray, "V 3"], surface: Su
 
 
 def _lips(
-    head: LinearHead, surface: Surface, skin: Int[np.ndarray, "T 3"]
+    head: LinearHead,
+    surface: Surface,
+    skin: Int[np.ndarray, "T 3"],
+    mouth: Float[np.ndarray, "m 3"],
+    points: Float[np.ndarray, "n 3"],
 ) -> list[tuple[Int[np.ndarray, "n"], Int[np.ndarray, "t 3"]]]:
-    """Dense points with the faces that they may land on: those that follow the jaw onto such faces, the others onto the rest."""
-    every = np.arange(IRISES.start)
+    """Points with the faces that they may land on: those of the lower lip onto what follows the jaw, of the upper onto the rest."""
+    every = np.arange(len(points))
     if surface.opening is None or "jawOpen" not in head.expression_names:
         return [(every, skin)]
-    moves = head.dense_embedding.on(head.expression_basis[head.expression_names.index("jawOpen")])[: IRISES.start]
-    lower = np.linalg.norm(moves, axis=1) > OPENS
-    opening = surface.opening[skin]
-    return [(every[lower], skin[opening.all(axis=1)]), (every[~lower], skin[~opening.all(axis=1)])]
+    moves = head.dense_embedding.on(head.expression_basis[head.expression_names.index("jawOpen")])[: len(points)]
+    lip = np.linalg.norm(points[:, None] - mouth, axis=-1).min(axis=1) < LIP_REACH
+    share = jaw_share(moves)
+    lower, upper = lip & (share > LOWER), lip & (share < UPPER)
+    opening = surface.opening[skin].mean(axis=1) > BETWEEN
+    return [(every[~(lower | upper)], skin), (every[lower], skin[opening]), (every[upper], skin[~opening])]
+
+
+def jaw_share(moves: Float[np.ndarray, "n 3"]) -> Float[np.ndarray, "n"]:
+    """How far vertices follow the jaw, in [0, 1], by what opening it does to them (m)."""
+    size = np.linalg.norm(moves, axis=1)
+    return size / max(float(size.max()), 1e-9)

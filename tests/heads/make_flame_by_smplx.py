@@ -21,7 +21,7 @@ def parameters() -> dict[str, np.ndarray]:
     rng = np.random.default_rng(SEED + 2)
     sizes = {"betas": 100, "expression": 50, "global_orient": 3, "neck_pose": 3, "jaw_pose": 3, "leye_pose": 3, "reye_pose": 3}
     found = {name: rng.normal(size=(FRAMES, size)) * (1.0 if size > 3 else 0.3) for name, size in sizes.items()}
-    found["neck_pose"][:, 1] = np.radians([-70.0, -20.0, -0.2, 0.3, 25.0, 60.0])
+    found["global_orient"][:, 1] = np.radians([-70.0, -20.0, -0.2, 0.3, 25.0, 60.0])
     return found
 
 

@@ -225,8 +225,15 @@ def test_an_npz_is_not_believed(tmp_path: Path) -> None:
     header = io.BytesIO()
     np.lib.format.write_array_header_1_0(header, {"descr": "<f8", "fortran_order": False, "shape": (TEN_GIB,)})
     objects = io.BytesIO()
-    np.savez(objects, vertices=np.array([{}], object), allow_pickle=True)
-    for data in (npz_with(header.getvalue(), bytes(8)), objects.getvalue(), b"PK\x03\x04", b"", b"<html>", npz_with(b"no header", b"")):
+    np.savez(objects, vertices=np.array([{}], object))
+    for data in (
+        npz_with(header.getvalue(), bytes(8)),
+        objects.getvalue(),
+        b"PK\x03\x04",
+        b"",
+        b"<html>",
+        npz_with(b"no header", b""),
+    ):
         path.write_bytes(data)
         with pytest.raises(BadFile) as raised:
             read_npz(path, ("vertices",))
