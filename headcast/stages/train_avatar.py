@@ -15,6 +15,7 @@ from headcast.formats.avatar_file import write_avatar
 from headcast.formats.mesh_head_file import mesh_head_digest, read_mesh_head
 from headcast.formats.state import fingerprint, open_store
 from headcast.formats.track import read_head_params
+from headcast.formats.withheld_basis import reference
 from headcast.stages.train_mesh_head import best_device, canonical_head, told
 from headcast.stages.training_views import Sources, gather
 from headcast.training.gaussian_head import train_avatar
@@ -49,7 +50,7 @@ def run(inputs: Inputs, training: Training, held_out: HeldOut, progress: Progres
     settings = {"training": training.model_dump(mode="json"), "held_out": held_out.model_dump(mode="json")}
     views = gather(sources, held_out, training.size)
     canonical = canonical_head(inputs.params[0], inputs.model)
-    facts = read_head_params(inputs.params[0])[1]
+    parameters, facts = read_head_params(inputs.params[0])
     with open_store(
         inputs.state, fingerprint(code=inputs.code, settings=settings, inputs=depends), training.resume_training
     ) as store:
@@ -71,7 +72,7 @@ def run(inputs: Inputs, training: Training, held_out: HeldOut, progress: Progres
             stop=should_stop,
             save_every=training.save_every,
         )
-        write_avatar(inputs.output, avatar, provenance(inputs, settings, depends, facts))
+        write_avatar(inputs.output, avatar, provenance(inputs, settings, depends, facts) | withheld(facts, float(parameters.scale)))
         store.clear()
     return inputs.output
 
@@ -86,7 +87,13 @@ def provenance(inputs: Inputs, settings: dict[str, Any], depends: dict[str, Any]
         "code": inputs.code,
         "versions": {"python": platform.python_version(), **{name: _version(name) for name in PACKAGES}},
         "licences": {f"head model {facts['model']}": facts["licence"]},
+        "assets": facts["sources"],
     }
+
+
+def withheld(facts: dict[str, Any], scale: float) -> dict[str, Any]:
+    """The note that keeps the head model's basis out of the avatar, where its licence asks for that."""
+    return {} if facts["redistributable"] else {"withheld_basis": reference(facts["model"], scale, facts["sources"])}
 
 
 def _version(name: str) -> str | None:
