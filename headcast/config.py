@@ -83,7 +83,7 @@ class LandmarkDetection(Section):
 class Fitting(Section):
     """The parametric head behind the expression driver (params) and the surface (FLAME_params)."""
 
-    model: Literal["open"] = "open"
+    model: Literal["open", "flame", "bfm", "ict"] = "open"
     max_iterations: Annotated[int, Field(ge=1, le=1000)] = 60
     max_missing_frames: Fraction = 0.2
 

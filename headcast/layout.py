@@ -1,4 +1,4 @@
-"""Every path under ``results/`` and the lock of a run: the only place where they are spelled.
+"""Every path under ``results/`` and ``assets/``, and the lock of a run: the only place where they are spelled.
 
 Patterns carry the wildcards ``{subject}`` and ``{sequence}``; a stage's product is named by its manifest, which is written last.
 """
@@ -26,6 +26,9 @@ background = product("background")
 mattes = product("mattes")
 landmarks = product("landmarks")
 head_model = "results/models/{model}.npz"
+flame_asset = "assets/FLAME/{file}"
+bfm_asset = "assets/BFM/BFM09_model_info.mat"
+ict_asset = "assets/ICT-FaceKit/{file}"
 driver_params = product("params")
 surface_params = product("FLAME_params")
 hair_masks = product("masks")

@@ -25,6 +25,7 @@ from headcast.delivery.results_page import write_summary
 from headcast.errors import AssetMissing, ConfigError, HeadcastError
 from headcast.failures import collect, write_failures
 from headcast.formats.raw_list import state_of
+from headcast.heads.catalogue import head_assets
 
 GROUND_TRUTH = "ground_truth"
 
@@ -34,6 +35,12 @@ class Wildcards(Protocol):
 
     subject: str
     sequence: str
+
+
+class ModelWildcards(Protocol):
+    """What Snakemake hands to the input function of a head model."""
+
+    model: str
 
 
 def pictured(category: str) -> dict[str, Any]:
@@ -159,6 +166,11 @@ class Plan:
             if not (root / name).exists() and not os.environ.get(LINK):
                 raise AssetMissing(root / name, f"the raw capture of {name}/{sequence} is not there", ACCESS)
             return state_of(Path(layout.download.format(subject=name, sequence=sequence)), root, files)
+
+    def head_files(self, wildcards: ModelWildcards) -> list[str]:
+        """The user's files of a head model; a missing one ends the plan here."""
+        with one_line():
+            return [file.path for group in head_assets(wildcards.model).values() for file in group]
 
     @property
     def identity(self) -> Callable[[Wildcards], list[str]] | list[str]:

@@ -1,5 +1,6 @@
 rule head_model:
-    """Build the embedded parametric head once from its CC0 sources."""
+    """Build a parametric head once: the embedded one from its CC0 sources, the others from the user's files."""
+    input: plan.head_files
     output: at.head_model
     log: "results/models/logs/head_model_{model}.log"
     benchmark: "results/models/benchmarks/head_model_{model}.tsv"

@@ -1,4 +1,4 @@
-"""Build and cache the embedded head model."""
+"""Build and cache a head model."""
 
 from headcast.command import command
 from headcast.stages.head_model import Inputs, run

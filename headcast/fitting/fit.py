@@ -1,6 +1,6 @@
 """Fit a parametric head jointly to the landmarks of all frames and views.
 
-One identity and one scale for all frames; expression within [0, 1], rotation and translation per frame, smooth over time; robust
+One identity and one scale for all frames; expression within bounds, rotation and translation per frame, smooth over time; robust
 reprojection of the 68 and the dense 478 points (Geman & McClure 1987). Placement starts from triangulated points, so any world
 frame works. Identity and scale may be given, to share them between sequences of a subject.
 """
@@ -91,16 +91,13 @@ def _start(
     scale: Float[Tensor, ""] | None,
 ) -> State:
     known = np.zeros(model.identity_size) if identity is None else identity.detach().cpu().double().numpy()
-    given = replace(
-        observations, basis=replace(observations.basis, mean=observations.basis.mean + observations.basis.identity @ known)
-    )
-    size, rotation, translation = initial_placement(given, eye_distance_px)
+    rest = observations.basis.rest(known)
+    size, rotation, translation = initial_placement(observations, rest, eye_distance_px)
     if scale is not None:
-        centre = given.basis.mean.mean(axis=0)
-        translation = translation + (size - float(scale)) * rotation @ centre
+        translation = translation + (size - float(scale)) * rotation @ rest.mean(axis=0)
         size = float(scale)
     expression = np.zeros((len(rotation), model.expression_size))
-    return State(known, expression, rotation, translation, size)
+    return State(known, expression, rotation, translation, size, model.expression_bounds, model.expression_spread)
 
 
 def _stages(weights: Weights) -> tuple[Weights, Weights]:
@@ -120,7 +117,7 @@ def _share(
     for stage, limit in zip(_stages(still), (PLACING_ITERATIONS, iterations), strict=True):
         some = minimise(some, chosen, stage, True, min(limit, iterations), progress)
     nearest = np.abs(np.arange(frames)[:, None] - keys).argmin(axis=1)
-    moved = state.translation + (state.scale - some.scale) * state.rotation @ observations.basis.mean.mean(axis=0)
+    moved = state.translation + (state.scale - some.scale) * state.rotation @ observations.basis.rest(some.identity).mean(axis=0)
     if len(keys) == frames:
         return some
     return replace(state, identity=some.identity, scale=some.scale, expression=some.expression[nearest], translation=moved)

@@ -8,12 +8,10 @@ from jaxtyping import Float
 from scipy.ndimage import gaussian_filter1d
 
 from headcast.fitting.normal import State
-from headcast.fitting.observations import IRISES
 from headcast.geometry.rotations import matrix_to_axis_angle, quaternion_to_matrix, rotation_between
-from headcast.heads.model import HeadModel
+from headcast.heads.model import IRIS_CENTRES, IRISES, HeadModel
 from headcast.imaging.landmarks import Landmarks, triangulate
 
-IRIS_CENTRES = (473, 468)  # FaceMesh: left eye, right eye
 SMOOTH_FRAMES = 0.7
 MAX_TURN = 0.7  # rad
 
@@ -33,16 +31,15 @@ def eye_poses(
     pose = np.zeros((len(state.expression), 6))
     neutral = model.neutral(torch.from_numpy(state.identity))
     iris = model.dense_landmarks(neutral[None])[0, IRISES].numpy()
-    gaze = getattr(model, "gaze", np.zeros((state.expression.shape[1], 6)))
     for side, centre_point in enumerate(IRIS_CENTRES):
+        if not len(model.eyes[side]) or not np.isfinite(iris[centre_point - IRISES.start]).all():
+            continue
         centre = neutral[torch.as_tensor(model.eyes[side])].mean(dim=0).numpy()
         rest = iris[centre_point - IRISES.start] - centre
-        if not np.isfinite(rest).all():
-            continue
         seen = _iris(landmarks, matrices, state, centre_point, eye_distance_px)
         turned = rotation_between(torch.from_numpy(np.broadcast_to(rest, seen.shape).copy()), torch.from_numpy(seen - centre))
         vector = matrix_to_axis_angle(quaternion_to_matrix(turned)).numpy()
-        pose[:, 3 * side : 3 * side + 3] = _plausible(vector) - state.expression @ gaze[:, 3 * side : 3 * side + 3]
+        pose[:, 3 * side : 3 * side + 3] = _plausible(vector) - state.expression @ model.gaze[:, 3 * side : 3 * side + 3]
     return pose
 
 

@@ -7,6 +7,7 @@ from jaxtyping import Bool, Float
 
 from headcast.errors import CaptureError
 from headcast.fitting.observations import Observations
+from headcast.geometry.alignment import similarity
 from headcast.imaging.landmarks import triangulate
 
 MIN_POINTS = 6
@@ -14,23 +15,10 @@ SWEEPS = 3
 TURNS_DEG = (0.0, -35.0, 35.0)
 
 
-def similarity(
-    source: Float[np.ndarray, "n 3"], target: Float[np.ndarray, "n 3"]
-) -> tuple[float, Float[np.ndarray, "3 3"], Float[np.ndarray, "3"]]:
-    """Scale, rotation and translation that bring ``source`` closest to ``target`` (Umeyama 1991)."""
-    centre_source, centre_target = source.mean(axis=0), target.mean(axis=0)
-    arms = source - centre_source
-    u, sizes, vt = np.linalg.svd((target - centre_target).T @ arms)
-    sign = np.array([1.0, 1.0, np.sign(np.linalg.det(u @ vt))])
-    rotation = (u * sign) @ vt
-    scale = float((sizes * sign).sum() / (arms**2).sum())
-    return scale, rotation, centre_target - scale * rotation @ centre_source
-
-
 def initial_placement(
-    observations: Observations, eye_distance_px: Float[np.ndarray, "F"]
+    observations: Observations, rest: Float[np.ndarray, "L 3"], eye_distance_px: Float[np.ndarray, "F"]
 ) -> tuple[float, Float[np.ndarray, "F 3 3"], Float[np.ndarray, "F 3"]]:
-    """One scale, and a rotation and translation (m) per frame, of the mean head.
+    """One scale, and a rotation and translation (m) per frame, of a head whose points are ``rest`` (m, model frame).
 
     Without points that two cameras share, each frame is placed by its best-seen camera; frames without any take the nearest
     frame's placement. Raises ``CaptureError`` when no frame shows a face.
@@ -39,11 +27,11 @@ def initial_placement(
     rotation, translation = np.tile(np.eye(3), (frames, 1, 1)), np.zeros((frames, 3))
     scale, placed = np.full(frames, np.nan), np.zeros(frames, dtype=bool)
     for f in np.flatnonzero(np.isfinite(eye_distance_px)):
-        scale[f], rotation[f], translation[f], placed[f] = _triangulated(observations, f, eye_distance_px[f])
+        scale[f], rotation[f], translation[f], placed[f] = _triangulated(observations, rest, f, eye_distance_px[f])
     if not placed.any():
-        return _single_camera(observations)
+        return _single_camera(observations, rest)
     common = float(np.median(scale[placed]))
-    centre = observations.basis.mean.mean(axis=0)
+    centre = rest.mean(axis=0)
     for f in np.flatnonzero(placed):
         translation[f] += (scale[f] - common) * rotation[f] @ centre
     nearest = _nearest(placed)
@@ -57,14 +45,14 @@ def _nearest(known: Bool[np.ndarray, "F"]) -> np.ndarray:
 
 
 def _triangulated(
-    observations: Observations, frame: int, eye_distance_px: float
+    observations: Observations, rest: Float[np.ndarray, "L 3"], frame: int, eye_distance_px: float
 ) -> tuple[float, Float[np.ndarray, "3 3"], Float[np.ndarray, "3"], bool]:
     pixels = np.where(observations.weights[frame][..., None] > 0, observations.pixels[frame], np.nan)
     world, _ = triangulate(pixels, observations.matrices, eye_distance_px)
     known = np.isfinite(world).all(axis=1)
     if known.sum() < MIN_POINTS:
         return np.nan, np.eye(3), np.zeros(3), False
-    source, target = observations.basis.mean[known], world[known]
+    source, target = rest[known], world[known]
     inlier = np.ones(len(source), dtype=bool)
     for _ in range(SWEEPS):
         scale, rotation, translation = similarity(source[inlier], target[inlier])
@@ -73,7 +61,9 @@ def _triangulated(
     return scale, rotation, translation, True
 
 
-def _single_camera(observations: Observations) -> tuple[float, Float[np.ndarray, "F 3 3"], Float[np.ndarray, "F 3"]]:
+def _single_camera(
+    observations: Observations, rest: Float[np.ndarray, "L 3"]
+) -> tuple[float, Float[np.ndarray, "F 3 3"], Float[np.ndarray, "F 3"]]:
     """Scale 1; every frame upright before its best-seen camera, at the distance that its size tells, turned as fits best."""
     seen = (observations.weights > 0).sum(axis=2)
     placed = seen.max(axis=1) >= MIN_POINTS
@@ -83,21 +73,26 @@ def _single_camera(observations: Observations) -> tuple[float, Float[np.ndarray,
     for f in np.flatnonzero(placed):
         camera = int(seen[f].argmax())
         known = observations.weights[f, camera] > 0
-        guesses = [_before_camera(observations, f, camera, known, turn) for turn in TURNS_DEG]
+        guesses = [_before_camera(observations, rest, f, camera, known, turn) for turn in TURNS_DEG]
         _, rotation[f], translation[f] = min(guesses, key=lambda guess: guess[0])
     nearest = _nearest(placed)
     return 1.0, rotation[nearest], translation[nearest]
 
 
 def _before_camera(
-    observations: Observations, frame: int, camera: int, known: Bool[np.ndarray, "L"], turn_deg: float
+    observations: Observations,
+    rest: Float[np.ndarray, "L 3"],
+    frame: int,
+    camera: int,
+    known: Bool[np.ndarray, "L"],
+    turn_deg: float,
 ) -> tuple[float, Float[np.ndarray, "3 3"], Float[np.ndarray, "3"]]:
     """A head turned by ``turn_deg``, its points as spread and centred as the seen ones: error (px), rotation, translation."""
     matrix, pixels = observations.matrices[camera], observations.pixels[frame, camera, known]
     K, local = _decompose(matrix)
     c, s = np.cos(np.radians(turn_deg)), np.sin(np.radians(turn_deg))
     upright = np.diag([1.0, -1.0, -1.0]) @ np.array([[c, 0.0, s], [0.0, 1.0, 0.0], [-s, 0.0, c]])
-    arms = observations.basis.mean[known] @ upright.T
+    arms = rest[known] @ upright.T
     rays = np.linalg.solve(K, np.vstack([pixels.T, np.ones(len(pixels))])).T
     depth = np.sqrt(arms[:, :2].var(axis=0).sum() / rays[:, :2].var(axis=0).sum())
     shift = depth * rays.mean(axis=0) - arms.mean(axis=0)

@@ -7,7 +7,7 @@ grows with the number of cameras.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 from jaxtyping import Float
@@ -26,24 +26,29 @@ class Weights:
     kernel: float = 0.004  # m, width of the Geman-McClure kernel
     identity: float = 0.5
     expression: float = 2.0
-    expression_smooth: float = 2.0
+    expression_smooth: float = 20.0
     motion_smooth: float = 0.2  # per (rad or m) / noise of second difference
 
 
 @dataclass(frozen=True)
 class State:
-    """The unknowns: identity I, expression F E, rotation F 3 3, translation F 3 (m), scale."""
+    """The unknowns: identity I, expression F E, rotation F 3 3, translation F 3 (m), scale.
+
+    ``bounds`` E 2 (or 2) keep the expression; ``spread`` E is how far each unit usually goes.
+    """
 
     identity: Float[np.ndarray, "I"]
     expression: Float[np.ndarray, "F E"]
     rotation: Float[np.ndarray, "F 3 3"]
     translation: Float[np.ndarray, "F 3"]
     scale: float
+    bounds: Float[np.ndarray, "*E 2"] = field(default_factory=lambda: np.array([0.0, 1.0]))
+    spread: Float[np.ndarray, "*E"] = field(default_factory=lambda: np.ones(()))
 
     def moved(self, shared: Float[np.ndarray, "S"], framed: Float[np.ndarray, "F P"]) -> State:
         """The state after an increment of the shared (none, when they are constants) and the per-frame unknowns.
 
-        Expressions stay within [0, 1].
+        Expressions stay within their bounds.
         """
         units = self.expression.shape[1]
         shared = shared if len(shared) else np.zeros(len(self.identity) + 1)
@@ -51,7 +56,7 @@ class State:
             self,
             identity=self.identity + shared[:-1],
             scale=self.scale * float(np.exp(shared[-1])),
-            expression=np.clip(self.expression + framed[:, :units], 0.0, 1.0),
+            expression=np.clip(self.expression + framed[:, :units], *np.moveaxis(self.bounds, -1, 0)),
             rotation=Rotation.from_rotvec(framed[:, units : units + 3]).as_matrix() @ self.rotation,
             translation=self.translation + framed[:, units + 3 :],
         )
@@ -110,11 +115,11 @@ def moving_columns(local: Float[np.ndarray, "L 3"], rotation: Float[np.ndarray, 
 def assemble(state: State, observations: Observations, weights: Weights, shared: bool) -> System:
     """The data terms and priors of all frames, averaged over frames; without ``shared``, identity and scale are constants (S = 0).
 
-    Everything happens in the model frame, where the derivatives by identity and expression are the same for all frames.
+    Everything happens in the model frame, where the derivatives by identity and expression of a linear model are constants.
     """
     frames, units = state.expression.shape
     basis, components = observations.basis, len(state.identity) if shared else 0
-    fixed = np.concatenate([basis.identity[..., :components], basis.expression], axis=2)
+    constant = 0 if shared else len(state.identity)
     local = basis.points(state.identity, state.expression)
     scale_column = [components + units] if shared else []
     order = np.r_[:components, scale_column, components : components + units, np.arange(6) + components + units + 1].astype(int)
@@ -123,6 +128,7 @@ def assemble(state: State, observations: Observations, weights: Weights, shared:
         turn = state.scale * state.rotation[f]
         curvature, gradient, value = data_terms(local[f] @ turn.T + state.translation[f], observations, f, weights)
         moving = moving_columns(local[f], state.rotation[f], state.scale)
+        fixed = basis.slopes(state.identity, state.expression[f])[..., constant:]
         block, slope = _frame_block(fixed, moving, turn.T @ curvature @ turn, gradient @ turn)
         blocks[f], gradients[f] = block[np.ix_(order, order)], slope[order]
         cost += value
@@ -153,11 +159,11 @@ def _frame_block(
 def _with_priors(system: System, state: State, weights: Weights) -> System:
     frames, units = state.expression.shape
     identity = np.append(np.full(len(state.identity), weights.identity), 0.0)[: len(system.shared)]
-    expression = weights.expression / frames
+    expression = np.broadcast_to(weights.expression / frames / state.spread**2, units)
     framed, framed_gradient = system.framed.copy(), system.framed_gradient.copy()
     framed[:, np.arange(units), np.arange(units)] += expression
     framed_gradient[:, :units] += expression * state.expression
-    prior = 0.5 * weights.identity * float((state.identity**2).sum()) + 0.5 * expression * float((state.expression**2).sum())
+    prior = 0.5 * weights.identity * float((state.identity**2).sum()) + 0.5 * float((expression * state.expression**2).sum())
     return replace(
         system,
         shared=system.shared + np.diag(identity),

@@ -38,7 +38,8 @@ def smoothness(state: State, weights: Weights) -> Float[np.ndarray, "P"]:
     frames, units = state.expression.shape
     motion = weights.motion_smooth / weights.noise**2
     arm = 0.1  # m: a rotation of 1 rad moves the face by about this much
-    return np.concatenate([np.full(units, weights.expression_smooth), np.full(3, motion * arm**2), np.full(3, motion)]) / frames
+    expression = np.broadcast_to(weights.expression_smooth / state.spread**2, units)
+    return np.concatenate([expression, np.full(3, motion * arm**2), np.full(3, motion)]) / frames
 
 
 def smoothness_cost(state: State, weights: Weights) -> float:
@@ -131,5 +132,6 @@ def _held(state: State, gradient: Float[np.ndarray, "F P"]) -> Bool[np.ndarray, 
     units = state.expression.shape[1]
     push = gradient[:, :units]
     held = np.zeros(gradient.shape, dtype=bool)
-    held[:, :units] = ((state.expression <= 0.0) & (push > 0.0)) | ((state.expression >= 1.0) & (push < 0.0))
+    lower, upper = np.moveaxis(state.bounds, -1, 0)
+    held[:, :units] = ((state.expression <= lower) & (push > 0.0)) | ((state.expression >= upper) & (push < 0.0))
     return held

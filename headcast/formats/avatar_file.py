@@ -2,7 +2,8 @@
 
 Layout (``torch.save`` of a dict, readable with ``weights_only=True``): ``format`` = "headcast.avatar", ``version``, ``tensors``
 {name: tensor}, ``metadata`` (JSON text; key ``structure`` says how the tensors make an avatar), ``digest`` (SHA-256, hexadecimal).
-Same tensors and metadata → same digest and same bytes.
+Same tensors and metadata → same digest and same bytes. Where the metadata have ``withheld_basis``, the head model's licence keeps
+its expression basis out of the file (see ``headcast.formats.withheld_basis``).
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ import torch
 from torch import Tensor
 
 from headcast.errors import AssetMissing, BadFile
+from headcast.formats import withheld_basis
 from headcast.formats.atomic import atomic_path
 
 if TYPE_CHECKING:
@@ -37,6 +39,8 @@ def write_avatar(path: Path, avatar: Avatar, metadata: Mapping[str, Any]) -> str
     structure, tensors = avatar.pack()
     tensors = {name: tensor.detach().to("cpu").contiguous().clone() for name, tensor in sorted(tensors.items())}
     _check_finite(path, tensors)
+    if "withheld_basis" in metadata:
+        del tensors[withheld_basis.TENSOR]
     text = json.dumps({**metadata, "structure": structure}, sort_keys=True, allow_nan=False, ensure_ascii=False)
     seal = digest(tensors, text)
     content = {"format": FORMAT, "version": VERSION, "metadata": text, "digest": seal, "tensors": tensors}
@@ -48,14 +52,17 @@ def write_avatar(path: Path, avatar: Avatar, metadata: Mapping[str, Any]) -> str
 def read_avatar(path: Path, device: str | torch.device = "cpu") -> Avatar:
     """Read, verify and rebuild an avatar.
 
-    ``AssetMissing`` when there is no such file, ``BadFile`` when it is damaged, altered or of another format.
+    ``AssetMissing`` when there is no such file, or no head model for a withheld basis; ``BadFile`` when it is damaged, altered
+    or of another format.
     """
     from headcast.avatar.avatar import Avatar
 
     content = _load(Path(path))
-    metadata = json.loads(content["metadata"])
+    metadata, tensors = json.loads(content["metadata"]), dict(content["tensors"])
+    if "withheld_basis" in metadata:
+        tensors[withheld_basis.TENSOR] = withheld_basis.supply(Path(path), metadata["withheld_basis"])
     try:
-        avatar = Avatar.unpack(metadata.pop("structure"), content["tensors"])
+        avatar = Avatar.unpack(metadata.pop("structure"), tensors)
     except (KeyError, TypeError, ValueError, RuntimeError) as error:
         raise BadFile(path, f"its tensors do not make an avatar ({type(error).__name__}: {error})", REBUILD) from error
     avatar.metadata = {**metadata, "digest": content["digest"]}

@@ -12,13 +12,21 @@ from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
 import torch
 
+from headcast.geometry.rotations import axis_angle_to_matrix
+
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     import numpy as np
     from jaxtyping import Bool, Float, Int
     from torch import Tensor
 
+    from headcast.heads.surface_points import SurfacePoints
+
 LANDMARKS = 68
 DENSE_LANDMARKS = 478
+IRISES = slice(468, 478)  # of the dense points: they turn with the eyes
+IRIS_CENTRES = (473, 468)  # left eye, right eye
 PER_FRAME = ("expression", "head_pose", "neck_pose", "jaw_pose", "eye_pose", "rotation", "translation")
 
 
@@ -51,6 +59,10 @@ class HeadParameters:
         rows = slice(index, index + 1 or None) if isinstance(index, int) else index
         return replace(self, **{name: getattr(self, name)[rows] for name in PER_FRAME})
 
+    def placed(self, local: Float[Tensor, "F V 3"]) -> Float[Tensor, "F V 3"]:
+        """Points of the model frame in the world (m)."""
+        return self.scale * local @ axis_angle_to_matrix(self.rotation).transpose(1, 2) + self.translation[:, None]
+
     def to(self, dtype: torch.dtype | None = None, device: torch.device | str | None = None) -> HeadParameters:
         """The same parameters as another dtype and/or on another device."""
         return replace(self, **{f.name: getattr(self, f.name).to(dtype=dtype, device=device) for f in fields(self)})
@@ -70,11 +82,17 @@ class HeadModel(Protocol):
     ``scalp`` V is hair-growing skin in [0, 1] with a soft hairline; ``face`` V is frontal face skin below the hairline with eyes
     and mouth; ``skin`` V is outer skin (no eyes, teeth, cavities); ``head_weight`` V is 1 on the skull, which it follows, and 0 on
     the bust; ``eyes`` are the vertex indices of the left and the right eyeball; ``mirror`` V is the vertex on the other side.
-    ``identity_basis`` I V 3 is metres per standard deviation, ``expression_basis`` E V 3 metres at full activation.
+    ``identity_basis`` I V 3 is metres per standard deviation, ``expression_basis`` E V 3 metres at full activation (for units that
+    move in no straight line, such as a jaw's rotation, the mean slope). ``expression_bounds`` E 2 and ``expression_spread`` E say
+    how far a unit goes and how far it usually goes. ``eyelids`` are the skin around the left and the right eye. ``gaze`` E 6 turns
+    the eyeballs (left, right; rad) at full activation. ``redistributable`` when the licence lets the basis travel in an avatar;
+    ``sources`` are the user's files that the model came from, path → SHA-256.
     """
 
     name: str
     licence: str
+    redistributable: bool
+    sources: Mapping[str, str]
     faces: Int[np.ndarray, "T 3"]
     expression_names: tuple[str, ...]
     scalp: Float[np.ndarray, "V"]
@@ -84,6 +102,12 @@ class HeadModel(Protocol):
     head_weight: Float[np.ndarray, "V"]
     mirror: Int[np.ndarray, "V"]
     eyes: tuple[Int[np.ndarray, "n"], Int[np.ndarray, "n"]]
+    gaze: Float[np.ndarray, "E 6"]
+    expression_bounds: Float[np.ndarray, "E 2"]
+    expression_spread: Float[np.ndarray, "E"]
+
+    @property
+    def eyelids(self) -> tuple[Int[np.ndarray, "n"], Int[np.ndarray, "n"]]: ...
 
     @property
     def identity_size(self) -> int: ...
@@ -99,6 +123,8 @@ class HeadModel(Protocol):
 
     @property
     def expression_basis(self) -> Float[np.ndarray, "E V 3"]: ...
+
+    def tracked_points(self) -> SurfacePoints: ...
 
     def neutral(self, identity: Float[Tensor, "I"]) -> Float[Tensor, "V 3"]: ...
 
@@ -121,3 +147,7 @@ class Embedding:
         corners = torch.as_tensor(self.corners, device=vertices.device)
         weights = torch.as_tensor(self.weights, dtype=vertices.dtype, device=vertices.device)
         return (vertices[..., corners, :] * weights[..., None]).sum(dim=-2)
+
+    def on(self, vertices: Float[np.ndarray, "*f V 3"]) -> Float[np.ndarray, "*f L 3"]:
+        """The points on arrays of vertices."""
+        return (vertices[..., self.corners, :] * self.weights[..., None]).sum(axis=-2)

@@ -19,6 +19,7 @@ from headcast.capture.camera import Camera
 from headcast.errors import CaptureError
 from headcast.imaging.facemesh_table import DENSE, POINTS, table_matrix
 from headcast.imaging.landmark_flow import steady, view_motion
+from headcast.imaging.view_bias import view_bias
 
 logger = logging.getLogger(__name__)
 
@@ -170,13 +171,16 @@ def _solve(rows: Float[np.ndarray, "C N 2 4"], weight: Float[np.ndarray, "C N"])
 def consensus(landmarks: Landmarks, cameras: Mapping[str, Camera]) -> Landmarks:
     """Landmarks on which the views agree.
 
-    Each point is triangulated robustly over the views of its frame. A view whose median point misses by more than
+    What each point slides with the viewing direction is taken out first (`headcast.imaging.view_bias`). Each point is triangulated
+    robustly over the views of its frame. A view whose median point misses by more than
     `WRONG_VIEW` eye distances is dropped; a point that misses by more than `OUTLIER` (on the jaw, which slides with the view,
     `JAW_OUTLIER`) becomes NaN; the rest moves to the reprojection, of its own place `OWN_SHARE` remains. Nothing is added where a
     view has no detection. A point that no second view sees stays as it is, with low confidence.
     """
     matrices = projections([cameras[serial] for serial in landmarks.cameras])
     distance = eye_distances(landmarks.points)
+    slide = view_bias(landmarks.dense, matrices, distance, lambda seen, size: triangulate(seen, matrices, size)[0])
+    landmarks = replace(landmarks, points=landmarks.points - ibug_from_dense(slide), dense=landmarks.dense - slide)
     tolerance = np.full(POINTS, OUTLIER)
     tolerance[JAW] = JAW_OUTLIER
     points, dense, confidence = landmarks.points.copy(), landmarks.dense.copy(), landmarks.confidence.copy()

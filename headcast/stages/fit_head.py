@@ -55,6 +55,8 @@ def describe(fitted: Fitted, model: HeadModel, size: int) -> dict[str, Any]:
     return {
         "model": model.name,
         "licence": model.licence,
+        "redistributable": model.redistributable,
+        "sources": dict(model.sources),
         "frames": int(fitted.parameters.expression.shape[0]),
         "expression_names": list(model.expression_names),
         "reprojection_percent": round(float(np.nanmean(error)) / size * 100, 4),

@@ -1,4 +1,4 @@
-"""head_model: build the embedded parametric head once and cache it."""
+"""head_model: build a parametric head once and cache it."""
 
 from __future__ import annotations
 
@@ -17,6 +17,6 @@ class Inputs:
 
 
 def run(inputs: Inputs) -> Path:
-    """Build the model and write its cache."""
+    """Build the model, from the user's files where it needs some, and write its cache."""
     load_head_model(inputs.model, cache=inputs.output)
     return inputs.output

@@ -18,6 +18,7 @@ from headcast.formats.mesh_head_file import mesh_head_digest, read_mesh_head
 from headcast.formats.raw_list import read_raw
 from headcast.formats.state import fingerprint, open_store
 from headcast.formats.track import read_head_params
+from headcast.formats.withheld_basis import reference
 from headcast.signals import should_stop
 from headcast.stages.train_mesh_head import best_device, canonical_head, told
 from headcast.stages.training_views import Sources, gather
@@ -56,7 +57,7 @@ def run(inputs: Inputs, training: Training, held_out: HeldOut, progress: Progres
     settings = {"training": training.model_dump(mode="json"), "held_out": held_out.model_dump(mode="json")}
     views = gather(sources, held_out, training.size, "training")
     canonical = canonical_head(inputs.params[0], inputs.model)
-    facts = read_head_params(inputs.params[0])[1]
+    parameters, facts = read_head_params(inputs.params[0])
     with open_store(
         inputs.state, fingerprint(code=inputs.code, settings=settings, inputs=depends), training.resume_training
     ) as store:
@@ -78,7 +79,8 @@ def run(inputs: Inputs, training: Training, held_out: HeldOut, progress: Progres
             stop=should_stop,
             save_every=training.save_every,
         )
-        write_avatar(inputs.output, avatar, provenance(inputs, {**json.loads(inputs.config), **settings}, depends, facts))
+        notes = provenance(inputs, {**json.loads(inputs.config), **settings}, depends, facts)
+        write_avatar(inputs.output, avatar, notes | withheld(facts, float(parameters.scale)))
         store.clear()
     return inputs.output
 
@@ -99,6 +101,7 @@ def provenance(inputs: Inputs, config: dict[str, Any], depends: dict[str, Any], 
         "versions": listed,
         "bill": entries,
         "licences": {f"head model {facts['model']}": facts["licence"]},
+        "assets": facts["sources"],
     }
 
 
@@ -106,3 +109,8 @@ def joined(versions: list[dict[str, str]]) -> dict[str, str]:
     """Versions of several environments in one table; a package that differs between them lists all."""
     names = sorted({name for table in versions for name in table})
     return {name: ", ".join(sorted({table[name] for table in versions if name in table})) for name in names}
+
+
+def withheld(facts: dict[str, Any], scale: float) -> dict[str, Any]:
+    """The note that keeps the head model's basis out of the avatar, where its licence asks for that."""
+    return {} if facts["redistributable"] else {"withheld_basis": reference(facts["model"], scale, facts["sources"])}

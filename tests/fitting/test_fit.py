@@ -11,8 +11,8 @@ from scipy.spatial.transform import Rotation
 
 from headcast.errors import CaptureError
 from headcast.fitting.fit import fit
+from headcast.heads.linear_head import LinearHead
 from headcast.heads.model import HeadParameters, neutral_parameters
-from headcast.heads.open_head import OpenHead
 from headcast.imaging.landmarks import Landmarks
 from tests.fitting.ring import ring, seen
 from tests.heads.loaded import loaded_head
@@ -21,11 +21,11 @@ FRAMES = 4
 
 
 @pytest.fixture(scope="module")
-def head() -> OpenHead:
+def head() -> LinearHead:
     return loaded_head()
 
 
-def subject(head: OpenHead, turn: Rotation, frames: int = FRAMES) -> HeadParameters:
+def subject(head: LinearHead, turn: Rotation, frames: int = FRAMES) -> HeadParameters:
     """A head that turns, opens its mouth and looks aside, in a world that is turned by ``turn``."""
     rng, time = np.random.default_rng(5), np.linspace(0, 1, frames)
     identity = np.zeros(head.identity_size)
@@ -47,7 +47,7 @@ def subject(head: OpenHead, turn: Rotation, frames: int = FRAMES) -> HeadParamet
     )
 
 
-def observed(head: OpenHead, truth: HeadParameters, turn: Rotation, noise_px: float = 0.0) -> tuple[Landmarks, dict]:  # type: ignore[type-arg]
+def observed(head: LinearHead, truth: HeadParameters, turn: Rotation, noise_px: float = 0.0) -> tuple[Landmarks, dict]:  # type: ignore[type-arg]
     """Landmarks of a subject, seen by cameras that are turned with the world."""
     vertices = head.vertices(truth)
     cameras = {}
@@ -60,7 +60,7 @@ def observed(head: OpenHead, truth: HeadParameters, turn: Rotation, noise_px: fl
 
 
 @pytest.mark.parametrize("turn_deg", [0.0, 120.0])
-def test_finds_a_head_of_the_model_back(head: OpenHead, turn_deg: float) -> None:
+def test_finds_a_head_of_the_model_back(head: LinearHead, turn_deg: float) -> None:
     turn = Rotation.from_rotvec(np.radians(turn_deg) * np.array([0.6, 0.0, 0.8]))
     truth = subject(head, turn)
     landmarks, cameras = observed(head, truth, turn, noise_px=0.3)
@@ -75,7 +75,7 @@ def test_finds_a_head_of_the_model_back(head: OpenHead, turn_deg: float) -> None
     assert found.parameters.eye_pose[:, 1].mean() == pytest.approx(0.2, abs=0.08)
 
 
-def test_missing_frames_and_outliers_do_not_break_it(head: OpenHead) -> None:
+def test_missing_frames_and_outliers_do_not_break_it(head: LinearHead) -> None:
     turn = Rotation.identity()
     truth = subject(head, turn)
     landmarks, cameras = observed(head, truth, turn)
@@ -89,7 +89,7 @@ def test_missing_frames_and_outliers_do_not_break_it(head: OpenHead) -> None:
     assert all(torch.isfinite(getattr(found.parameters, name)).all() for name in ("identity", "expression", "rotation", "eye_pose"))
 
 
-def test_a_given_identity_is_kept(head: OpenHead) -> None:
+def test_a_given_identity_is_kept(head: LinearHead) -> None:
     turn = Rotation.identity()
     truth = subject(head, turn)
     landmarks, cameras = observed(head, truth, turn)
@@ -99,7 +99,7 @@ def test_a_given_identity_is_kept(head: OpenHead) -> None:
     assert (head.vertices(found.parameters) - head.vertices(truth))[:, head.face & head.skin].norm(dim=-1).median() < 5e-4
 
 
-def test_one_camera_places_the_head(head: OpenHead) -> None:
+def test_one_camera_places_the_head(head: LinearHead) -> None:
     turn = Rotation.identity()
     truth = subject(head, turn)
     landmarks, cameras = observed(head, truth, turn)
@@ -110,7 +110,7 @@ def test_one_camera_places_the_head(head: OpenHead) -> None:
     assert np.degrees(angle.magnitude()).max() < 10
 
 
-def test_the_bust_stays_while_the_head_turns(head: OpenHead) -> None:
+def test_the_bust_stays_while_the_head_turns(head: LinearHead) -> None:
     turn = Rotation.identity()
     landmarks, cameras = observed(head, subject(head, turn), turn)
     parameters = fit(landmarks, cameras, head, max_iterations=5).parameters
@@ -118,7 +118,7 @@ def test_the_bust_stays_while_the_head_turns(head: OpenHead) -> None:
     assert (bust * bust[0].inv()).magnitude().max() < 1e-6
 
 
-def test_no_face_at_all_and_foreign_identity_are_capture_errors(head: OpenHead) -> None:
+def test_no_face_at_all_and_foreign_identity_are_capture_errors(head: LinearHead) -> None:
     turn = Rotation.identity()
     landmarks, cameras = observed(head, subject(head, turn), turn)
     empty = Landmarks(landmarks.cameras, landmarks.points * np.nan, landmarks.confidence * 0, landmarks.dense * np.nan)

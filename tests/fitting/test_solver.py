@@ -8,10 +8,10 @@ from scipy.spatial.transform import Rotation
 
 from headcast.errors import HeadcastError
 from headcast.fitting.embedding import embed, mirror_pairs, symmetric
-from headcast.fitting.initial import similarity
 from headcast.fitting.normal import State, System, Weights, assemble
-from headcast.fitting.observations import Observations, PointBasis
+from headcast.fitting.observations import Observations
 from headcast.fitting.solver import SECOND_DIFFERENCE, solve
+from headcast.heads.surface_points import PointBasis
 from headcast.imaging.landmarks import projections, reproject
 from tests.fitting.ring import ring
 
@@ -75,15 +75,6 @@ def test_arrow_solver_equals_a_dense_solve() -> None:
     np.testing.assert_allclose(np.concatenate([found[0], found[1].reshape(-1)]), expected, atol=1e-6)
     held[1, 2] = True
     assert abs(solve(system, smooth, gradient, held, 0.0)[1][1, 2]) < 1e-9
-
-
-def test_similarity_is_recovered() -> None:
-    rng = np.random.default_rng(2)
-    points, rotation = rng.normal(size=(9, 3)), Rotation.random(random_state=3).as_matrix()
-    scale, found, translation = similarity(points, 1.7 * points @ rotation.T + [1, 2, 3])
-    assert scale == pytest.approx(1.7)
-    np.testing.assert_allclose(found, rotation, atol=1e-12)
-    np.testing.assert_allclose(translation, [1, 2, 3], atol=1e-12)
 
 
 def test_embedding_finds_points_of_the_surface_and_mirror_partners() -> None:

@@ -8,11 +8,12 @@ from functools import cache
 from pathlib import Path
 
 from headcast.heads import open_build, open_head, open_landmarks, open_regions
-from headcast.heads.open_head import OpenHead, load
+from headcast.heads.linear_head import LinearHead
+from headcast.heads.open_head import load
 
 
 @cache
-def loaded_head() -> OpenHead:
+def loaded_head() -> LinearHead:
     """The model, from the cache when no source file changed."""
     sources = [Path(str(module.__file__)) for module in (open_build, open_head, open_landmarks, open_regions)]
     sources.append(sources[0].with_name(open_landmarks.TABLE))

@@ -71,3 +71,16 @@ def test_tile_lists_are_complete_sorted_and_alike(tile: int) -> None:
 def test_depth_order_is_stable() -> None:
     depth = torch.tensor([2.0, 0.5, 2.0, 0.5, 1.0, 2.0])
     assert depth_order(depth).tolist() == [1, 3, 4, 0, 2, 5]
+
+
+def test_projection_passes_gradcheck() -> None:
+    scene = cloud(count=6).to(torch.float64)
+
+    def projected_parts(
+        means: torch.Tensor, quats: torch.Tensor, scales: torch.Tensor, view: torch.Tensor, K: torch.Tensor
+    ) -> tuple:
+        found = project(means, quats, scales, scene.opacities, view, K, WIDTH, HEIGHT)
+        return found[0], found[1], found[2]
+
+    inputs = (scene.means, scene.quats, scene.scales, scene.world_to_camera, scene.K)
+    assert torch.autograd.gradcheck(projected_parts, [tensor.clone().requires_grad_() for tensor in inputs], atol=1e-5)

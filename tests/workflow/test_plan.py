@@ -102,3 +102,24 @@ def test_every_rule_has_a_script_and_a_stage_and_their_interfaces_agree() -> Non
         code = f"import dataclasses, headcast.stages.{name} as s; print(' '.join(f.name for f in dataclasses.fields(s.Inputs)))"
         fields = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True).stdout.split()
         assert flags == set(fields), name
+
+
+@pytest.mark.parametrize(
+    ("model", "file"), [("flame", "generic_model.pkl"), ("bfm", "BFM09_model_info.mat"), ("ict", "ict_facekit_light_f32.npz")]
+)
+def test_a_head_model_without_its_files_ends_the_plan_with_where_to_obtain_them(model: str, file: str, tmp_path: Path) -> None:
+    done = snakemake("-n", *config(fitting=f"{{model: {model}}}"), "results/demo/HAIR/params/manifest.json", folder=tmp_path)
+    said = [line for line in done.stderr.splitlines() if line.startswith("headcast: ")]
+    assert done.returncode == 3
+    assert len(said) == 1
+    assert file in said[0] and "https://" in said[0] and "licence: " in said[0]
+
+
+def test_the_plan_follows_the_configured_head_model(tmp_path: Path) -> None:
+    for file in ("ict_facekit_light_f32.npz", "vertex_indices.json"):
+        (tmp_path / "assets/ICT-FaceKit").mkdir(parents=True, exist_ok=True)
+        (tmp_path / "assets/ICT-FaceKit" / file).touch()
+    done = snakemake("-n", *config(fitting="{model: ict}"), "results/demo/HAIR/params/manifest.json", folder=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert "results/models/ict.npz" in done.stdout + done.stderr
+    assert "results/models/open.npz" not in done.stdout + done.stderr
