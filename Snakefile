@@ -17,7 +17,7 @@ from headcast import layout as at
 from headcast.config import NAME, load_config
 from headcast.disk import check_disk
 from headcast.fingerprint import code_hash
-from headcast.heads.catalogue import HEAD_MODELS
+from headcast.head_files import HEAD_MODELS
 from headcast.planning import Plan, doubling, one_line, pictured
 from headcast.scheduler import lead_jobs, share_gpu, share_package, take_jobs_along
 

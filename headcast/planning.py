@@ -25,7 +25,7 @@ from headcast.delivery.results_page import write_summary
 from headcast.errors import AssetMissing, ConfigError, HeadcastError
 from headcast.failures import collect, write_failures
 from headcast.formats.raw_list import state_of
-from headcast.heads.catalogue import head_assets
+from headcast.head_files import head_assets
 
 GROUND_TRUTH = "ground_truth"
 

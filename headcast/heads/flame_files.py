@@ -16,8 +16,8 @@ import numpy as np
 from jaxtyping import Bool, Float, Int
 
 from headcast.errors import AssetMissing, BadFile
+from headcast.head_files import FLAME_2020_SHA256
 from headcast.heads.asset_files import OBTAIN, indices, numbers, read_npy_dict, read_npz, read_pickle, sha256
-from headcast.heads.catalogue import FLAME_2020_SHA256
 from headcast.heads.model import DENSE_LANDMARKS, Embedding
 
 IDENTITIES, EXPRESSIONS = 100, 50

@@ -10,10 +10,10 @@ from pathlib import Path
 
 import numpy as np
 
+from headcast.head_files import head_assets
 from headcast.heads import open_head
 from headcast.heads.asset_files import sha256
 from headcast.heads.cache import read_cache, write_cache
-from headcast.heads.catalogue import head_assets
 from headcast.heads.linear_head import LinearHead
 
 logger = logging.getLogger(__name__)
