@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import datetime
+import os
 import platform
 import shutil
 import sys
@@ -76,3 +77,4 @@ def main(channel: Path) -> None:
 
 if __name__ == "__main__":
     main(Path(sys.argv[1]).resolve())
+    os._exit(0)  # now and then the native threads of rattler crash while the interpreter is taken down
