@@ -62,6 +62,7 @@ ELSEWHERE = {  # not in the one plain environment, each with its reason
     ("blender", "bpy"): "only path-traces the demo",
     ("scheduler", "numpy"): "the Slurm executor asks for numpy 2, mediapipe for numpy 1",
     ("scheduler", "snakemake-executor-plugin-slurm"): "only submits",
+    ("scheduler", "snakemake-executor-plugin-cluster-generic"): "only submits",
     ("reference", "face-alignment"): "only to compare with",
 }
 PYTHONS = SpecifierSet(tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["requires-python"])
@@ -159,7 +160,7 @@ def test_a_package_that_no_rule_imports_is_not_installed(name: str) -> None:
     names |= {wheel for file, wheel in READ_AS_DATA.items() if any(file in files for files in used.values())}
     names |= {package for (environment_name, package), owner in KEPT.items() if environment_name == name and owner in names}
     if name == "scheduler":
-        names |= {"snakemake", "snakemake-executor-plugin-slurm"}
+        names |= {"snakemake", "snakemake-executor-plugin-slurm", "snakemake-executor-plugin-cluster-generic"}
     assert set(environment(name).pip) <= names
 
 

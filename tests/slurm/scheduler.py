@@ -15,7 +15,7 @@ import yaml
 from tests.workflow.test_plan import ROOT
 
 CAMERAS = ["222200036", "222200037", "222200040", "222200045", "222200047"]
-PLACE = "HEADCAST_SCHEDULER"  # folder of an environment to keep from run to run
+PLACE = "HEADCAST_SCHEDULER_VENV"  # folder of an environment to keep from run to run
 
 
 def make_scheduler(default: Path) -> Path:

@@ -15,7 +15,7 @@ from types import ModuleType
 import pytest
 import yaml
 
-from headcast import planning
+from headcast import planning, scheduler
 from headcast.config import load_config, read_config
 
 from .test_plan import AVATAR, ROOT, config, snakemake
@@ -96,6 +96,13 @@ def test_memory_doubles_with_every_attempt() -> None:
     assert [needed(None, attempt) for attempt in (1, 2, 3)] == [16_000, 32_000, 64_000]  # type: ignore[arg-type]
 
 
+def test_the_scheduler_has_one_list_of_packages_for_pip_and_for_conda() -> None:
+    dependencies = yaml.safe_load((ROOT / "envs/scheduler.yaml").read_text())["dependencies"]
+    for_conda = next(entry["pip"] for entry in dependencies if isinstance(entry, dict))
+    lines = (ROOT / "profiles/scheduler.txt").read_text().splitlines()
+    assert [line for line in lines if not line.startswith("#")] == for_conda
+
+
 def test_no_rule_retries_by_itself() -> None:
     assert not any(re.search(r"^    retries:", path.read_text(), re.M) for path in (ROOT / "rules").glob("*.smk"))
     assert {name: "retries" in profile(name) for name in PROFILES} == {"default": False, "slurm": True, "cluster-generic": True}
@@ -133,7 +140,7 @@ def test_a_job_on_another_kind_of_node_keeps_the_preset_of_its_plan(monkeypatch:
         monkeypatch.delenv("HEADCAST_GPU", raising=False)
         monkeypatch.setattr(Path, "exists", lambda _, here=here: here)
         planned = load_config(on_node).preset
-        planning.share_gpu()
+        scheduler.share_gpu()
         monkeypatch.setattr(Path, "exists", lambda _, here=here: not here)
         assert load_config(on_node).preset == planned == ("gpu" if here else "cpu")
 
