@@ -344,7 +344,7 @@ RULES = (
 )
 PRODUCTS = (
     row("a product", "the embedded head, `results/models/open.npz`", appended(HEAD), "fit_head"),
-    row("a product", "its date", touched(HEAD)),
+    row("a product", "the date of `results/models/open.npz`", touched(HEAD)),
     row("a product", "the embedded head is removed", removed(HEAD)),
     Row(
         "a product",
@@ -353,14 +353,14 @@ PRODUCTS = (
         "`hair_masks` … of that sequence",
         _own("hair_masks", "orientation_maps") | MESH,
     ),
-    row("a product", "its date", touched("own/mattes/manifest.json")),
+    row("a product", "the date of `mattes/manifest.json`", touched("own/mattes/manifest.json")),
     row("a product", "`mattes/manifest.json` is removed", removed("own/mattes/manifest.json")),
     row("a product", "the folder `mattes/` is removed", removed("own/mattes")),
     row("a product", "a matte is cut or changed (found when it is read)", appended(MATTE)),
     row("a product", "`mesh_head.pth` is removed", removed("own/mesh_head.pth")),
     row("a product", "`avatar.pth` is removed", removed("own/avatar.pth"), "train_avatar"),
     Row("a product", "`avatar.pth`", appended("own/avatar.pth"), "`evaluate`, `score`, `reenact`", AVATAR - _own("train_avatar")),
-    row("a product", "its date", touched("own/avatar.pth")),
+    row("a product", "the date of `avatar.pth`", touched("own/avatar.pth")),
     row("a product", "`evaluation/metrics.json` is removed", removed("own/evaluation/metrics.json"), "evaluate"),
     row("a product", "`evaluation/comparison.png` is removed", removed("own/evaluation/comparison.png")),
     row("a product", "logs, timings and training state are removed", removed("own/logs", "own/benchmarks", "own/state")),
