@@ -26,7 +26,7 @@ class Weights:
     kernel: float = 0.004  # m, width of the Geman-McClure kernel
     identity: float = 0.5
     expression: float = 2.0
-    expression_smooth: float = 20.0
+    expression_smooth: float = 2.0
     motion_smooth: float = 0.2  # per (rad or m) / noise of second difference
 
 
