@@ -22,11 +22,14 @@ LOOK_SECONDS = 0.1
 WORKING = re.compile(rb"process \d+ on \S+")
 
 
-def claim_log(path: Path, waiting: Callable[[], None], patience: float = PATIENCE_SECONDS) -> int:
+def claim_log(
+    path: Path, waiting: Callable[[], None], wanted: Callable[[], bool] = lambda: True, patience: float = PATIENCE_SECONDS
+) -> int:
     """Open and empty the log for this process alone; returns its file descriptor.
 
     An earlier process of the same job is waited for (``waiting`` is called once), for at most ``patience`` s; then
-    ``HeadcastError``, and its log stays as it is. Where the file system knows no locks, there is none.
+    ``HeadcastError``, and its log stays as it is. ``KeyboardInterrupt`` when nobody ``wanted`` the job any more at the moment it
+    got the lock: the next run may have done it meanwhile. Where the file system knows no locks, there is none.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     deadline, told = time.monotonic() + patience, False
@@ -37,6 +40,9 @@ def claim_log(path: Path, waiting: Callable[[], None], patience: float = PATIENC
         if time.monotonic() > deadline:
             raise HeadcastError(path, f"another {_holder(path)} still works on this", "wait for it or stop it, then run again")
         time.sleep(LOOK_SECONDS)
+    if not wanted():
+        os.close(stream)
+        raise KeyboardInterrupt
     os.ftruncate(stream, 0)
     os.write(stream, f"process {os.getpid()} on {socket.gethostname()}\n".encode())
     return stream

@@ -42,7 +42,7 @@ def hold(folder: Path, *more: str) -> subprocess.Popen[bytes]:
 
 def claimed(folder: Path, patience: float) -> str:
     """What the log holds once it is ours."""
-    stream = claim_log(folder / "logs/a.log", lambda: None, patience)
+    stream = claim_log(folder / "logs/a.log", lambda: None, patience=patience)
     os.close(stream)
     return (folder / "logs/a.log").read_text()
 
@@ -78,3 +78,11 @@ def test_a_helper_that_outlives_its_killed_job_keeps_the_lock(tmp_path: Path) ->
     finally:
         os.killpg(holder.pid, signal.SIGKILL)
     assert f"process {os.getpid()}" in claimed(tmp_path, 10)
+
+
+def test_a_job_that_nobody_wants_any_more_leaves_the_log_of_the_next_run_alone(tmp_path: Path) -> None:
+    (tmp_path / "a.log").write_text("of the next run\n")
+    with pytest.raises(KeyboardInterrupt):
+        claim_log(tmp_path / "a.log", lambda: None, wanted=lambda: False)
+    assert (tmp_path / "a.log").read_text() == "of the next run\n"
+    os.close(claim_log(tmp_path / "a.log", lambda: None, patience=0))
