@@ -48,8 +48,8 @@ def execute(inputs_type: type[Any], run: Callable[..., Path], arguments: Sequenc
     stage = run.__module__.rpartition(".")[2]
     try:
         catch_signals()
-        follow_scheduler()
-        claimed = None if log is None else claim_log(log, lambda: _say(sys.stderr, f"{stage} waits for an earlier run of itself"))
+        wanted = follow_scheduler()
+        claimed = None if log is None else claim_log(log, lambda: _say(sys.stderr, f"{stage} waits for an earlier run"), wanted)
     except HeadcastError as error:
         _say(sys.stderr, str(error))
         return error.exit_code

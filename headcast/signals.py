@@ -49,12 +49,20 @@ def _on_signal(number: int, frame: FrameType | None) -> None:
         raise KeyboardInterrupt
 
 
-def follow_scheduler() -> None:
-    """Leave, as on a signal, when the scheduler that started this process is gone; by hand there is none to follow."""
-    scheduler = os.environ.get(SCHEDULER, "")
-    if scheduler.isdecimal():
-        parent = os.getppid()
-        _when_false(lambda: os.getppid() == parent and _exists(int(scheduler)), _leave)
+def follow_scheduler() -> Callable[[], bool]:
+    """Leave, as on a signal, when the scheduler that started this process is gone; returns how to ask whether it lives.
+
+    By hand there is none to follow: always true.
+    """
+    scheduler, parent = os.environ.get(SCHEDULER, ""), os.getppid()
+    if not scheduler.isdecimal():
+        return lambda: True
+
+    def lives() -> bool:
+        return os.getppid() == parent and _exists(int(scheduler))
+
+    _when_false(lives, _leave)
+    return lives
 
 
 def follow_parent(parent: int) -> None:

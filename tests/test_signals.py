@@ -70,13 +70,15 @@ def test_a_job_leaves_when_its_scheduler_is_killed(direct: bool, polls: bool, le
     assert "interrupted" in (tmp_path / "log").read_text()
 
 
-def test_a_job_whose_scheduler_died_before_it_looked_leaves_too(tmp_path: Path) -> None:
+def test_an_orphan_that_comes_late_leaves_what_the_next_run_made(tmp_path: Path) -> None:
     gone = subprocess.Popen([sys.executable, "-c", ""])
     gone.wait()
-    done = subprocess.run(
-        [sys.executable, *stage(tmp_path, polls=False)], env=environment(**{SCHEDULER: str(gone.pid)}), check=False, timeout=9
-    )
+    arguments = [sys.executable, *stage(tmp_path, polls=False)]
+    (tmp_path / "log").write_text("of the next run")
+    done = subprocess.run(arguments, env=environment(**{SCHEDULER: str(gone.pid)}), check=False, timeout=20)
     assert done.returncode == 130
+    assert not (tmp_path / "out").exists()
+    assert (tmp_path / "log").read_text() == "of the next run"
 
 
 def test_by_hand_there_is_no_scheduler_to_follow(tmp_path: Path) -> None:

@@ -29,15 +29,15 @@ Strike = Callable[[Run, "Popen[bytes]"], None]
 
 
 class Plan:
-    """Seeded moments for kills: every stage at least once, training most, some while Snakemake still plans."""
+    """Seeded moments for kills: every stage at least once, training most, some while only Snakemake is at work."""
 
-    def __init__(self, kills: int, seconds: dict[str, float], seed: int) -> None:
-        """``seconds`` is how much CPU time each stage takes; a moment lies well inside it."""
+    def __init__(self, kills: int, seconds: dict[str, float], seed: int, first: tuple[float, float] = (0.05, 0.45)) -> None:
+        """``seconds`` is how much CPU time each stage takes; a moment lies well inside it, the ``first`` in this part of it."""
         draw = random.Random(seed)
         self.moments: dict[str, list[float]] = {aim: [] for aim in (*STAGES, PLANNING)}
         for aim in [*STAGES, *(["train_avatar", "train_mesh_head", PLANNING, *STAGES] * kills)][:kills]:
-            share = draw.uniform(0.05, 0.65 if self.moments[aim] else 0.45)
-            self.moments[aim].append(share * seconds.get(aim, 3.0))
+            share = draw.uniform(*((0.05, 0.65) if self.moments[aim] else first))
+            self.moments[aim].append(share * seconds.get(aim, 6.0))
 
     def due(self, spent: dict[str, float]) -> str | None:
         """What is to be struck now, given how far everything at work is."""
@@ -50,20 +50,22 @@ class Plan:
 
 @dataclass(frozen=True)
 class Kill:
-    """Where a kill was aimed, after how much work there (CPU s; s while planning), and what was at work when it landed."""
+    """Where a kill was aimed, after how much work there (CPU s), and what was at work when it landed."""
 
     aim: str
     after: float
     hit: tuple[str, ...]
 
 
-def kill_once(run: Run, process: Popen[bytes], plan: Plan, strike: Strike) -> Kill | None:
-    """Strike the running workflow at the next planned moment; None when it ended well before one came."""
-    idle_since = time.monotonic()
+def kill_once(run: Run, process: Popen[bytes], plan: Plan, strike: Strike, begun: bool = False) -> Kill | None:
+    """Strike the running workflow at the next planned moment; None when it ended well before one came.
+
+    ``begun``: only a stage that has claimed its log is struck, not one that still imports.
+    """
     while process.poll() is None:
-        spent = {stage: run.cpu_seconds(pid) for pid, stage in sorted(run.jobs().items(), key=lambda job: job[1])}
-        idle_since = time.monotonic() if spent else idle_since
-        aim = plan.due(spent or {PLANNING: time.monotonic() - idle_since})
+        jobs = sorted((stage, pid) for pid, stage in run.jobs().items() if run.has_begun(pid) or not begun)
+        spent = {stage: run.cpu_seconds(pid) for stage, pid in jobs}
+        aim = plan.due(spent or {PLANNING: run.cpu_seconds(process.pid)})
         if aim is not None:
             strike(run, process)
             return Kill(aim, plan.moments[aim].pop(0), tuple(spent) or (PLANNING,))
@@ -90,7 +92,7 @@ def freeze_jobs_and_kill_scheduler(run: Run, process: Popen[bytes]) -> None:
 
 def table(kills: list[Kill]) -> str:
     rows = [f"{number:3}  {kill.aim:17} {kill.after:6.2f}  {', '.join(kill.hit)}" for number, kill in enumerate(kills, start=1)]
-    return "\n".join(["\n  #  aimed at          after s  at work when it landed", *rows])
+    return "\n".join(["\n  #  aimed at          CPU s    at work when it landed", *rows])
 
 
 def stage_seconds(folder: Path) -> dict[str, float]:
@@ -134,24 +136,24 @@ def test_sigkill_to_everything_at_any_time(run: Run, undisturbed: Path, capsys: 
     assert {stage for kill in kills for stage in kill.hit} >= set(STAGES)
     assert check_whole(run.folder) > 20
     assert digests(run.folder) == digests(undisturbed)
-    assert not [path for path in (run.folder / "results").rglob(".*") if path.is_file()], "temporary files were left"
+    hidden = {path.suffix for path in (run.folder / "results").rglob(".*") if path.is_file()}
+    assert hidden == {".lock"}, "temporary files were left"
 
 
 def test_sigkill_to_the_scheduler_leaves_no_second_writer(run: Run, undisturbed: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    plan, kills, frozen = Plan(len(STAGES), stage_seconds(undisturbed), seed=11), [], 0
+    plan, kills, frozen = Plan(len(STAGES), stage_seconds(undisturbed), seed=11, first=(0.3, 0.75)), [], 0
     process = run.start()
     while plan:
         freeze = len(kills) % 3 == 1
-        kill = kill_once(run, process, plan, freeze_jobs_and_kill_scheduler if freeze else kill_scheduler)
+        kill = kill_once(run, process, plan, freeze_jobs_and_kill_scheduler if freeze else kill_scheduler, begun=True)
         if kill is None:
             break
         kills.append(kill)
-        orphans = run.jobs()
+        orphans = {pid: stage for pid, stage in run.jobs().items() if run.has_begun(pid)}
         run.unlock_at_once()
         process = run.start()
-        if freeze and orphans:
-            wait_until_a_newcomer_waits(run, orphans)
-            frozen += 1
+        if freeze:
+            frozen += wait_until_a_newcomer_waits(run, orphans)
     assert process.wait(900) == 0, run.said()[-6000:]
     run.finish()
     with capsys.disabled():
@@ -163,14 +165,16 @@ def test_sigkill_to_the_scheduler_leaves_no_second_writer(run: Run, undisturbed:
     assert digests(run.folder) == digests(undisturbed)
 
 
-def wait_until_a_newcomer_waits(run: Run, orphans: dict[int, str]) -> None:
-    """While orphans are frozen, the next run of their stage writes nothing; woken, they leave and it goes on."""
+def wait_until_a_newcomer_waits(run: Run, orphans: dict[int, str]) -> bool:
+    """While orphans are frozen at work, the next run of their stage writes nothing; woken, they leave and it goes on."""
     began, said = time.monotonic_ns(), len(run.said())
 
     def waiting() -> bool:
         return any(f"{stage} waits for an earlier run" in run.said()[said:] for stage in orphans.values())
 
     try:
+        if not orphans:
+            return False
         wait_for(waiting, 600, f"no newcomer waited for {orphans}: {run.said()[-3000:]}")
         time.sleep(1)
         ours = {pid for pid, stage in run.jobs().items() if stage in orphans.values()}
@@ -179,6 +183,7 @@ def wait_until_a_newcomer_waits(run: Run, orphans: dict[int, str]) -> None:
         for pid in run.alive():
             os.kill(pid, signal.SIGCONT)
     wait_for(lambda: not orphans.keys() & run.jobs().keys(), 2 * limit(), f"orphans {orphans} live on")
+    return True
 
 
 @pytest.fixture

@@ -143,6 +143,12 @@ class Run:
         """Stages that work in this folder now, by process; their workers are not among them."""
         return {pid: words[words.index("-m") + 1].removeprefix("scripts.") for pid, words in self._processes() if _is_job(words)}
 
+    def has_begun(self, job: int) -> bool:
+        """Whether a job has claimed its log; before that it only imports."""
+        with suppress(OSError):
+            return ".log" in os.readlink(f"/proc/{job}/fd/1")
+        return False
+
     def cpu_seconds(self, job: int) -> float:
         """CPU time of a job and its workers so far; unlike wall time it hardly depends on what else the machine does."""
         used = 0

@@ -42,14 +42,15 @@ def hold(folder: Path, *more: str) -> subprocess.Popen[bytes]:
 
 def claimed(folder: Path, patience: float) -> str:
     """What the log holds once it is ours."""
-    stream = claim_log(folder / "logs/a.log", lambda: None, patience)
+    stream = claim_log(folder / "logs/a.log", lambda: None, patience=patience)
     os.close(stream)
     return (folder / "logs/a.log").read_text()
 
 
 def test_the_log_is_emptied_and_names_its_process(tmp_path: Path) -> None:
-    (tmp_path / "logs").mkdir()
-    (tmp_path / "logs/a.log").write_text("of an earlier run\n")
+    claimed(tmp_path, 0)
+    with open(tmp_path / "logs/a.log", "a") as log:
+        log.write("of an earlier run\n")
     assert claimed(tmp_path, 0).startswith(f"process {os.getpid()} on ")
     assert "earlier" not in claimed(tmp_path, 0)
 
@@ -68,6 +69,18 @@ def test_while_another_works_the_wait_is_bounded_and_its_log_stays(tmp_path: Pat
     assert f"process {os.getpid()}" in claimed(tmp_path, 10)
 
 
+def test_removing_the_log_as_snakemake_does_does_not_remove_the_lock(tmp_path: Path) -> None:
+    holder = hold(tmp_path)
+    try:
+        (tmp_path / "logs/a.log").unlink()
+        with pytest.raises(HeadcastError, match=f"process {holder.pid}"):
+            claimed(tmp_path, 0.5)
+    finally:
+        holder.kill()
+        holder.wait()
+    assert f"process {os.getpid()}" in claimed(tmp_path, 10)
+
+
 def test_a_helper_that_outlives_its_killed_job_keeps_the_lock(tmp_path: Path) -> None:
     holder = hold(tmp_path, "helper")
     try:
@@ -78,3 +91,13 @@ def test_a_helper_that_outlives_its_killed_job_keeps_the_lock(tmp_path: Path) ->
     finally:
         os.killpg(holder.pid, signal.SIGKILL)
     assert f"process {os.getpid()}" in claimed(tmp_path, 10)
+
+
+def test_a_job_that_nobody_wants_any_more_leaves_the_log_of_the_next_run_alone(tmp_path: Path) -> None:
+    stream = claim_log(tmp_path / "a.log", lambda: None)
+    os.write(stream, b"of the next run\n")
+    os.close(stream)
+    with pytest.raises(KeyboardInterrupt):
+        claim_log(tmp_path / "a.log", lambda: None, wanted=lambda: False)
+    assert "of the next run" in (tmp_path / "a.log").read_text()
+    os.close(claim_log(tmp_path / "a.log", lambda: None, patience=0))
