@@ -237,14 +237,14 @@ class Plan:
         Path(layout.failures).unlink(missing_ok=True)
 
     def explain(self, failed: Iterable[Any]) -> None:
-        """A run failed: leave its failures and what is there of the summary, and repeat every line last, where it is seen."""
+        """A run failed: leave its failures and, for configured subjects, the summary as far as there is one; repeat every line last."""
         failures = collect(failed, self._began)
-        write_failures(Path(layout.failures), failures)
-        lines = [failure.line for failure in failures]
-        try:
-            write_summary(Path(layout.summary_table), Path(layout.summary_page), self.roll())
-        except HeadcastError as error:
-            lines.append(str(error))
+        lines, places = [failure.line for failure in failures], [str(write_failures(Path(layout.failures), failures))]
+        if any(failure.subject in self.cohort or not failure.subject for failure in failures):
+            try:
+                places.append(str(write_summary(Path(layout.summary_table), Path(layout.summary_page), self.roll())))
+            except HeadcastError as error:
+                lines.append(str(error))
         for line in dict.fromkeys(lines):
             sys.stderr.write(f"headcast: {line}\n")
-        sys.stderr.write(f"headcast: failed jobs: {len(failures)}; {layout.failures} and {layout.summary_page} list them\n")
+        sys.stderr.write(f"headcast: failed jobs: {len(failures)}; see {' and '.join(places)}\n")

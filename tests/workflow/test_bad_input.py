@@ -41,7 +41,7 @@ def test_damage_is_named_and_nothing_is_left_behind(
     assert done.returncode != 0
     assert len(said) == 1, done.stderr
     written = {path.relative_to(tmp_path / "results").as_posix() for path in (tmp_path / "results").rglob("*") if path.is_file()}
-    assert written <= {"001/HAIR/logs/download.log", "001/HAIR/logs/.download.lock"}
+    assert written <= {"001/HAIR/logs/download.log", "001/HAIR/logs/.download.lock", "failures.json"}
 
 
 def test_what_was_there_before_stays(capture_template: Path, tmp_path: Path) -> None:

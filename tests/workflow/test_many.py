@@ -146,7 +146,7 @@ def test_a_run_that_keeps_going_leaves_what_failed_and_why_and_the_next_run_repl
     assert [(f["subject"], f["sequence"], f["rule"]) for f in failures] == [("002", "HAIR", "download")]
     assert "cam_222200037.mp4: is cut" in failures[0]["line"] or "not a readable video" in failures[0]["line"]
     assert f"headcast: {failures[0]['line']}\n" in done.stderr
-    assert "headcast: failed jobs: 1; results/failures.json" in done.stderr
+    assert "headcast: failed jobs: 1; see results/failures.json and results/summary.html" in done.stderr
     assert (tmp_path / targets[0]).exists()
     rows = list(csv.DictReader((tmp_path / "results/summary.csv").read_text().splitlines()))
     assert [(row["subject"], row["state"]) for row in rows] == [("001", "missing"), ("002", "failed")]
