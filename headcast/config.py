@@ -100,6 +100,20 @@ class OrientationMaps(Section):
     angles: Annotated[int, Field(ge=16, le=180)] = 60
 
 
+DoctorCheck = Literal[
+    "cameras", "spread", "convention", "scale", "reprojection", "synchronisation", "faces", "outliers", "motion", "views", "gaps",
+    "frozen", "matte_coverage", "matte_steadiness", "face_coverage", "hair_coverage", "label_steadiness", "labels_in_matte",
+    "orientation", "focus", "blur", "clipping", "darkness", "plate", "color",
+]  # fmt: skip
+
+
+class Doctor(Section):
+    """Examination of capture and preprocessing before training."""
+
+    allow_failures: list[DoctorCheck] = []
+    frames: Annotated[int, Field(ge=1, le=10_000)] = 24
+
+
 class MeshHead(Section):
     """Stage one: a deformable tetrahedral mesh."""
 
@@ -151,6 +165,7 @@ SECTIONS: dict[str, type[Section]] = {
     "fitting": Fitting,
     "hair_masks": HairMasks,
     "orientation_maps": OrientationMaps,
+    "doctor": Doctor,
     "mesh_head": MeshHead,
     "training": Training,
     "evaluation": Evaluation,
@@ -180,6 +195,7 @@ class Config(Section):
     fitting: Fitting = Fitting()
     hair_masks: HairMasks = HairMasks()
     orientation_maps: OrientationMaps = OrientationMaps()
+    doctor: Doctor = Doctor()
     mesh_head: MeshHead = MeshHead()
     training: Training = Training()
     evaluation: Evaluation = Evaluation()

@@ -13,7 +13,7 @@ import pytest
 ROOT = Path(__file__).parent.parent.parent
 AVATAR = "results/demo/HAIR/avatar.pth"
 SHARED = {"head_model", "train_mesh_head", "train_avatar"}
-STAGES = SHARED | {"download", "extract_frames", "matting", "landmarks", "fit_head", "hair_masks", "orientation_maps"}
+STAGES = SHARED | {"download", "extract_frames", "matting", "landmarks", "fit_head", "hair_masks", "orientation_maps", "doctor"}
 
 
 def snakemake(*arguments: str, folder: Path, **environment: str) -> subprocess.CompletedProcess[str]:
