@@ -35,7 +35,7 @@ class Section(BaseModel):
 class Subject(Section):
     """A subject, or all that a range or pattern selects; a three-digit NeRSemble participant can be asked for without an entry."""
 
-    reader: Literal["nersemble"] = "nersemble"
+    reader: Literal["nersemble", "custom", "renderme", "gha"] = "nersemble"
     data_root: Path | None = None
     sequences: Sequences | None = None
     identity: Name | None = None
@@ -68,9 +68,9 @@ class Extraction(Section):
 
 
 class Matting(Section):
-    """Subject against the known background plate."""
+    """Subject against the known background plate, or the mattes that the capture brings."""
 
-    backend: Literal["plate"] = "plate"
+    backend: Literal["plate", "capture"] = "plate"
 
 
 class LandmarkDetection(Section):

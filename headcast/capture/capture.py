@@ -1,42 +1,52 @@
-"""A capture as it lies on disk, the same for every data set: calibrated cameras, one video a camera, one plate a camera."""
+"""A capture as it lies on disk, the same for every data set: calibrated cameras, one film a camera, plates or masks."""
 
 from __future__ import annotations
 
 import importlib
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
 from jaxtyping import Float
 
 from headcast.capture.camera import Camera
+from headcast.capture.film import Film
 from headcast.errors import CaptureError
 
-READERS = {"nersemble": "headcast.capture.nersemble"}
+READERS = {
+    "nersemble": "headcast.capture.nersemble",
+    "custom": "headcast.capture.custom",
+    "renderme": "headcast.capture.renderme",
+}
 DISTANCE_M = (0.2, 5.0)
 FACING_COSINE = 0.7
+UNITS = {"millimetres": 1e-3, "centimetres": 1e-2}
 
 
 @dataclass(frozen=True)
 class Capture:
-    """What was filmed of one subject in one sequence; every mapping has the same, sorted camera serials as keys.
+    """What was filmed of one subject in one sequence; every mapping has the same, sorted camera serials as keys, or none at all.
 
-    ``cameras`` describe the raw frames; ``color`` holds the terms of a linear colour correction, or nothing where none is known.
+    ``cameras`` describe the raw frames, after the ``distortion`` (OpenCV's coefficients) of a lens was removed; ``plates`` are
+    pictures without the subject, ``masks`` the capture's own mattes; ``color`` holds the terms of a linear colour correction.
     """
 
     subject: str
     sequence: str
     cameras: Mapping[str, Camera]
-    videos: Mapping[str, Path]
+    films: Mapping[str, Film]
     plates: Mapping[str, Path]
     color: Mapping[str, Float[np.ndarray, "3 k"]]
     calibration: tuple[Path, ...]
+    masks: Mapping[str, Film] = field(default_factory=dict)
+    distortion: Mapping[str, Float[np.ndarray, "k"]] = field(default_factory=dict)
 
     @property
     def files(self) -> list[Path]:
         """Every file that this capture consists of."""
-        return sorted([*self.calibration, *self.videos.values(), *self.plates.values()])
+        filmed = [path for film in (*self.films.values(), *self.masks.values()) for path in film.files]
+        return sorted({*self.calibration, *filmed, *self.plates.values()})
 
 
 def open_capture(reader: str, root: Path, subject: str, sequence: str, cameras: list[str] | None, min_cameras: int) -> Capture:
@@ -89,7 +99,7 @@ def check_calibration(cameras: list[Camera], source: str) -> None:
     hint = (
         "the matrices look like camera-to-world: store world-to-camera"
         if swapped
-        else "check units (metres) and axes (OpenCV: x right, y down, z forward)"
+        else f"check units ({_unit_hint(cameras)}) and axes (OpenCV: x right, y down, z forward)"
     )
     raise CaptureError(
         source,
@@ -102,3 +112,12 @@ def _faces(camera: Camera, target: Float[np.ndarray, "3"]) -> bool:
     offset = target - camera.center
     distance = float(np.linalg.norm(offset))
     return DISTANCE_M[0] <= distance <= DISTANCE_M[1] and float(camera.viewing_direction @ offset) > FACING_COSINE * distance
+
+
+def _unit_hint(cameras: list[Camera]) -> str:
+    """Which unit would put the cameras at a plausible distance, when metres do not."""
+    distance = float(np.median([np.linalg.norm(camera.center - focus(cameras)) for camera in cameras]))
+    fitting = [name for name, unit in UNITS.items() if DISTANCE_M[0] <= unit * distance <= DISTANCE_M[1]]
+    if DISTANCE_M[0] <= distance <= DISTANCE_M[1] or not fitting:
+        return "metres"
+    return f"metres; the translations look like {' or '.join(fitting)}"

@@ -8,10 +8,10 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from PIL import Image
 
 from headcast.capture.camera import Camera
 from headcast.capture.capture import Capture
+from headcast.capture.film import VideoFilm, picture_size
 from headcast.errors import AssetMissing, BadFile, CaptureError
 
 ACCESS = (
@@ -47,7 +47,8 @@ def read(root: Path, subject: str, sequence: str, cameras: list[str] | None = No
     color_file = folder / "calibration" / "color_calibration.json"
     color = _color(color_file, serials) if color_file.exists() else {}
     used = (calibration, color_file) if color else (calibration,)
-    return Capture(subject, sequence, built, videos, plates, color, used)
+    films = {serial: VideoFilm(path) for serial, path in videos.items()}
+    return Capture(subject, sequence, built, films, plates, color, used)
 
 
 def files(root: Path, subject: str, sequence: str, cameras: list[str] | None = None) -> list[Path]:
@@ -81,11 +82,7 @@ def _camera(serial: str, matrix: Any, intrinsics: Any, plate: Path, source: Path
         K = np.asarray(K, dtype=np.float64)
     except (ValueError, TypeError, IndexError, KeyError) as error:
         raise BadFile(source, f"camera {serial}: not a matrix of numbers") from error
-    try:
-        with Image.open(plate) as image:
-            width, height = image.size
-    except OSError as error:
-        raise BadFile(plate, "cannot be read as an image", "download it again") from error
+    width, height = picture_size(plate)
     if not (0.2 * width < K[0, 2] < 0.8 * width and 0.2 * height < K[1, 2] < 0.8 * height):
         raise CaptureError(
             source,

@@ -24,7 +24,7 @@ class View:
     """The products of one view: ``image`` and ``plate`` sRGB, ``alpha`` of 255, ``labels`` 0–3, ``confidence`` of orientation."""
 
     image: UInt8[np.ndarray, "H W 3"]
-    plate: UInt8[np.ndarray, "H W 3"]
+    plate: UInt8[np.ndarray, "H W 3"] | None
     visible: Bool[np.ndarray, "H W"]
     alpha: UInt8[np.ndarray, "H W"]
     labels: UInt8[np.ndarray, "H W"]
@@ -53,9 +53,7 @@ def measure(view: View) -> Measures:
     """All figures of one view."""
     luma = view.image.astype(np.float32) @ LUMA
     subject, opaque = view.visible & (view.alpha > SUBJECT), view.visible & (view.alpha > 127)
-    outside = view.visible & (view.alpha < OUTSIDE)
     hair, labelled = view.labels == HAIR, view.labels > 0
-    difference = np.abs(view.image.astype(np.int16) - view.plate)[outside].mean(-1)
     return Measures(
         brightness=_mean(luma[subject]),
         clipped=_mean((view.image >= CLIPPED).all(-1)[subject]),
@@ -65,8 +63,15 @@ def measure(view: View) -> Measures:
         hair=_mean(hair[opaque]),
         stray_labels=_mean((view.alpha < OUTSIDE)[labelled]),
         oriented=_mean((view.confidence > KNOWN_CONFIDENCE)[hair & (view.alpha > SUBJECT)]),
-        plate=float(np.median(difference)) if difference.size else float("nan"),
+        plate=plate_difference(view, view.visible & (view.alpha < OUTSIDE)),
     )
+
+
+def plate_difference(view: View, outside: Bool[np.ndarray, "H W"]) -> float:
+    """How far the picture beside the subject is from the plate: median over pixels; NaN without a plate or without such pixels."""
+    if view.plate is None or not outside.any():
+        return float("nan")
+    return float(np.median(np.abs(view.image.astype(np.int16) - view.plate)[outside].mean(-1)))
 
 
 def sharpness(luma: Float[np.ndarray, "H W"], region: Bool[np.ndarray, "H W"]) -> float:

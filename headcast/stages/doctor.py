@@ -131,7 +131,8 @@ class Evidence:
     def _view(self, frame: int, serial: str, face: tuple[np.ndarray, np.ndarray]) -> tuple[tuple[float, ...], np.ndarray]:
         image, alpha, visible = self.images.image(frame, serial), self.mattes.alpha(frame, serial), self.background.visible(serial)
         labels, (_, confidence) = self.masks.labels(frame, serial), self.orientations.maps(frame, serial)
-        figures = measure(View(image, self.background.plate(serial), visible, alpha, labels, confidence))
+        plate = self.background.plate(serial) if self.background.has_plates else None
+        figures = measure(View(image, plate, visible, alpha, labels, confidence))
         return astuple(figures), skin_colors(image, self.cameras[serial], *face, visible & (labels == 2))
 
     def sheets(self, paths: list[Path]) -> dict[str, bytes]:

@@ -6,13 +6,13 @@ import hashlib
 from dataclasses import dataclass
 from pathlib import Path
 
-import av
-
+from headcast.capture.camera import Camera
 from headcast.capture.capture import Capture, open_capture
 from headcast.capture.download import download_participant
+from headcast.capture.film import Film
 from headcast.command import Progress
 from headcast.config import PARTICIPANT, Extraction
-from headcast.errors import AssetMissing, BadFile
+from headcast.errors import AssetMissing, CaptureError
 from headcast.formats.raw_list import write_raw
 
 
@@ -38,25 +38,24 @@ def run(inputs: Inputs, extraction: Extraction, progress: Progress) -> Path:
         download_participant(inputs.data_root, inputs.subject, inputs.sequence, extraction.cameras)
         capture = _open(inputs, extraction)
     listed = {}
+    for serial, film in (*capture.films.items(), *capture.masks.items()):
+        film.check()
+        check_size(film, capture.cameras[serial])
     for number, path in enumerate(capture.files, start=1):
-        if path.suffix == ".mp4":
-            check_video(path)
         listed[path.relative_to(inputs.data_root).as_posix()] = {"bytes": path.stat().st_size, "sha256": _sha256(path)}
         progress(number, len(capture.files))
     return write_raw(inputs.output, inputs.subject, inputs.sequence, listed, inputs.state)
 
 
-def check_video(path: Path) -> None:
-    """Every frame that the container promises must be in the file; ``BadFile`` otherwise (demuxed, not decoded)."""
-    try:
-        with av.open(str(path)) as container:
-            stream = container.streams.video[0]
-            promised = stream.frames
-            found = sum(1 for packet in container.demux(stream) if packet.size and not packet.is_corrupt)
-    except (av.error.FFmpegError, IndexError) as error:
-        raise BadFile(path, f"is not a readable video ({str(error).splitlines()[0]})", "download it again") from error
-    if found == 0 or found < promised:
-        raise BadFile(path, f"is cut: {found} of {promised} frames are in the file", "download it again")
+def check_size(film: Film, camera: Camera) -> None:
+    """Film and calibration must speak of the same pixels."""
+    if film.size() != (camera.width, camera.height):
+        wide, high = film.size()
+        raise CaptureError(
+            film.path,
+            f"is {wide}×{high} px, camera {camera.serial} is calibrated for {camera.width}×{camera.height}",
+            "scale K with the pictures, or use the pictures that were calibrated",
+        )
 
 
 def _open(inputs: Inputs, extraction: Extraction) -> Capture:

@@ -13,9 +13,9 @@ from PIL import Image
 from scipy.spatial.transform import Rotation
 
 from headcast.capture.capture import open_capture, raw_files
+from headcast.capture.film import VideoFilm
 from headcast.capture.video import read_video_frames
 from headcast.errors import AssetMissing, BadFile, CaptureError, HeadcastError
-from headcast.stages.download import check_video
 
 SERIALS = ["222200036", "222200037", "222200039", "222200046"]
 
@@ -144,11 +144,11 @@ def test_damage_is_one_line_that_names_the_file(damage, kind: type[HeadcastError
 @pytest.mark.parametrize("share", [0.0, 0.3, 0.7, 0.95])
 def test_a_truncated_video_is_found_without_decoding(share: float, root: Path) -> None:
     path = root / "001/sequences/HAIR/images/cam_222200037.mp4"
-    check_video(path)
+    VideoFilm(path).check()
     data = path.read_bytes()
     path.write_bytes(data[: int(len(data) * share)])
     with pytest.raises(BadFile, match=r"cam_222200037\.mp4"):
-        check_video(path)
+        VideoFilm(path).check()
 
 
 def test_the_video_is_decoded_in_order_with_times(root: Path) -> None:
