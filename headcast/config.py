@@ -39,7 +39,14 @@ class Subject(Section):
     data_root: Path | None = None
     sequences: Sequences | None = None
     identity: Name | None = None
+    fps: Annotated[float, Field(gt=0, le=10_000)] | None = None
     extra_sequences: dict[Name, list[Name]] = {}
+
+    @model_validator(mode="after")
+    def _only_gha_has_no_clock(self) -> Subject:
+        if (self.reader == "gha") != (self.fps is not None):
+            raise ValueError("reader gha needs fps (its folders say nothing about time), other readers read it from the files")
+        return self
 
 
 class Disk(Section):

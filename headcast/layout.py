@@ -43,6 +43,7 @@ evaluation = f"{SEQUENCE}/evaluation/metrics.json"
 evaluation_frames = f"{SEQUENCE}/evaluation/frames.csv"
 evaluation_picture = f"{SEQUENCE}/evaluation/comparison.png"
 scores = f"{SEQUENCE}/scores.json"
+export_gha = product("export_gha")
 reenactment = f"{SEQUENCE}/reenactment/reenactment.mp4"
 summary_table = "results/summary.csv"
 summary_page = "results/summary.html"

@@ -19,6 +19,7 @@ READERS = {
     "custom": "headcast.capture.custom",
     "renderme": "headcast.capture.renderme",
 }
+PREPROCESSED = {"gha": "headcast.capture.gha"}
 DISTANCE_M = (0.2, 5.0)
 FACING_COSINE = 0.7
 UNITS = {"millimetres": 1e-3, "centimetres": 1e-2}
@@ -63,7 +64,7 @@ def open_capture(reader: str, root: Path, subject: str, sequence: str, cameras: 
 
 def raw_files(reader: str, root: Path, subject: str, sequence: str, cameras: list[str] | None = None) -> list[Path]:
     """The files of a capture, or of some of its cameras, that exist already, without reading any: what Snakemake watches."""
-    return sorted(importlib.import_module(READERS[reader]).files(root, subject, sequence, cameras))
+    return sorted(importlib.import_module((READERS | PREPROCESSED)[reader]).files(root, subject, sequence, cameras))
 
 
 def recorded(reader: str, root: Path, subject: str | None = None, downloads: bool = False) -> set[str]:

@@ -26,6 +26,7 @@ NOT_FILMED = ("BACKGROUND", "wears_glasses")
 def read(root: Path, subject: str, sequence: str, cameras: list[str] | None = None) -> Capture:
     """Open ``{root}/{subject}`` and pair calibration, videos and plates; every contradiction names its file."""
     folder = root / subject
+    check_metadata(root, subject, sequence)
     video_folder = folder / "sequences" / sequence / "images"
     if not video_folder.is_dir():
         raise AssetMissing(video_folder, f"the raw capture of {subject}/{sequence} is not there", ACCESS)
@@ -49,6 +50,37 @@ def read(root: Path, subject: str, sequence: str, cameras: list[str] | None = No
     used = (calibration, color_file) if color else (calibration,)
     films = {serial: VideoFilm(path) for serial, path in videos.items()}
     return Capture(subject, sequence, built, films, plates, color, used)
+
+
+def check_metadata(root: Path, subject: str, sequence: str) -> None:
+    """Where the tables of the data set lie beside the participants, they must know this participant and sequence."""
+    participants, sequences = (root / f"metadata_{kind}.csv" for kind in ("participants", "sequences"))
+    if participants.is_file():
+        _row(participants, subject)
+    if sequences.is_file():
+        row = _row(sequences, subject)
+        filmed = [name for name, mark in row.items() if mark in OFFERED and name not in NOT_FILMED]
+        if sequence not in filmed:
+            raise CaptureError(
+                sequences, f"participant {subject} has no sequence {sequence}", f"it has {', '.join(filmed) or 'none'}"
+            )
+
+
+def _row(path: Path, subject: str) -> dict[str, str]:
+    """The participant's row; identifiers are numbers without leading zeros or names."""
+    try:
+        with open(path, newline="", encoding="utf-8") as stream:
+            rows = list(csv.DictReader(stream))
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        raise BadFile(path, f"is not a table ({error})", "download it again") from error
+    if not rows or "ID" not in rows[0]:
+        raise BadFile(path, "has no column ID", "download it again")
+    for row in rows:
+        if str(row["ID"]).zfill(3) == subject:
+            return row
+    raise CaptureError(
+        path, f"does not know participant {subject}", f"it lists {len(rows)}, from {rows[0]['ID']} to {rows[-1]['ID']}"
+    )
 
 
 def files(root: Path, subject: str, sequence: str, cameras: list[str] | None = None) -> list[Path]:

@@ -13,14 +13,15 @@ from headcast.doctor.checks import Check
 
 WIDTH, HEIGHT = 560, 400
 COLOURS = ("#3b82c4", "#d9822b", "#2a9d6f", "#b5558f", "#a08b16", "#c2452d", "#6b6bd6", "#5c7080")
-FRUSTUM_M = 0.12
+FRUSTUM_M = 0.2
+AXIS = "#88888855"
 FORWARD = np.array([0.0, 0.0, 0.006])
 VIEW = (-0.5, 0.35)  # azimuth and elevation (rad) of the drawing before anybody turns it
 Segment = tuple[list[float], list[float], str]
 
 
 def rig_segments(cameras: Mapping[str, Camera], center: Float[np.ndarray, "3"], face: Float[np.ndarray, "N 3"]) -> list[Segment]:
-    """Frusta of the cameras and points of the face as coloured lines, about the head: x right, y up, z to the cameras (m)."""
+    """Frusta and axes of the cameras, points of the face: coloured lines (m) about the head, x right, y up, z to the cameras."""
     frame = display_frame(cameras, center)
     segments: list[Segment] = []
     for number, camera in enumerate(cameras.values()):
@@ -29,7 +30,9 @@ def rig_segments(cameras: Mapping[str, Camera], center: Float[np.ndarray, "3"], 
         world = rays @ camera.camera_to_world[:3, :3].T + camera.center
         tip, rim = frame @ (camera.center - center), (world - center) @ frame.T
         colour = COLOURS[number % len(COLOURS)]
+        axis = frame @ (camera.center + camera.viewing_direction * np.linalg.norm(camera.center - center) - center)
         segments += [(_list(tip), _list(corner), colour) for corner in rim]
+        segments.append((_list(tip), _list(axis), AXIS))
         segments += [(_list(rim[k]), _list(rim[(k + 1) % 4]), colour) for k in range(4)]
     for point in (face[np.isfinite(face).all(-1)] - center) @ frame.T:
         segments.append((_list(point), _list(point + FORWARD), "#888888"))

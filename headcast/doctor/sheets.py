@@ -11,6 +11,7 @@ from PIL import Image, ImageDraw
 
 from headcast.errors import CaptureError
 from headcast.evaluation.pictures import labelled
+from headcast.imaging.orientation import preview
 from headcast.imaging.resample import resize
 
 TILE = 144
@@ -46,7 +47,7 @@ def tiles(view: Shown) -> dict[str, UInt8[np.ndarray, "t t 3"]]:
         "landmarks": landmarks,
         "fit_head": dots(image, view.surface * scale, SURFACE, 0),
         "hair_masks": (image // 2 + resize(LABEL_COLOURS[np.minimum(view.labels, 3)], TILE, TILE) // 2).astype(np.uint8),
-        "orientation_maps": resize(orientation_picture(view.angle, view.confidence), TILE, TILE),
+        "orientation_maps": resize(preview(view.angle, view.confidence), TILE, TILE),
     }
 
 
@@ -65,14 +66,6 @@ def dots(
     for x, y in points[np.isfinite(points).all(-1)]:
         draw.rectangle((x - radius, y - radius, x + radius, y + radius) if radius else (x, y, x, y), fill=colour)
     return np.asarray(picture)
-
-
-def orientation_picture(angle: Float[np.ndarray, "H W"], confidence: Float[np.ndarray, "H W"]) -> UInt8[np.ndarray, "H W 3"]:
-    """Undirected angles as hues (the same for opposite directions), as bright as they are certain; black where unknown."""
-    known = np.isfinite(angle)
-    phase = 2 * np.where(known, angle, 0).astype(np.float32)[..., None] + np.array([0, 2.0944, 4.18879], np.float32)
-    bright = np.where(known, np.sqrt(np.clip(confidence.astype(np.float32), 0, 1)), 0)[..., None]
-    return np.rint(255 * bright * (0.5 + 0.5 * np.cos(phase))).astype(np.uint8)
 
 
 def contact_sheet(rows: Sequence[Sequence[tuple[str, UInt8[np.ndarray, "t t 3"]]]]) -> UInt8[np.ndarray, "H W 3"]:

@@ -180,8 +180,9 @@ def drawings(rig: Rig, footage: Footage | None) -> list[str]:
     """Residuals and offsets by camera, motion, coverage and sharpness over time."""
     bars = {"reprojection": camera_residuals(rig), "synchronisation": np.abs(time_offsets(rig))}
     shown = [
-        drawing.bars_svg(f"{CHECKS[name].title}: each camera ({CHECKS[name].unit})", dict(zip(rig.cameras, values)), CHECKS[name])
+        drawing.bars_svg(f"{name} of each camera ({CHECKS[name].unit})", dict(zip(rig.cameras, values)), CHECKS[name])
         for name, values in bars.items()
+        if np.isfinite(values).any()
     ]
     moved = face_motion(rig)
     if len(moved):

@@ -8,11 +8,11 @@ from pathlib import Path
 
 from headcast.capture.camera import Camera
 from headcast.capture.capture import Capture, open_capture
-from headcast.capture.download import download_participant
-from headcast.capture.film import Film
+from headcast.capture.download import download_participants, has_link
+from headcast.capture.film import Film, read_picture
 from headcast.command import Progress
 from headcast.config import PARTICIPANT, Extraction
-from headcast.errors import AssetMissing, CaptureError
+from headcast.errors import AssetMissing, BadFile, CaptureError, HeadcastError
 from headcast.formats.raw_list import write_raw
 
 
@@ -29,22 +29,39 @@ class Inputs:
 
 
 def run(inputs: Inputs, extraction: Extraction, progress: Progress) -> Path:
-    """Bring the raw capture of one sequence if it is missing, check every file, and list them."""
+    """Check every file of the raw capture of one sequence, bringing what is missing or short, and list them."""
     try:
-        capture = _open(inputs, extraction)
-    except AssetMissing:
-        if inputs.reader != "nersemble" or not PARTICIPANT.fullmatch(inputs.subject):
+        capture = whole_capture(inputs, extraction)
+    except HeadcastError as error:
+        if not can_be_fetched(inputs, error):
             raise
-        download_participant(inputs.data_root, inputs.subject, inputs.sequence, extraction.cameras)
-        capture = _open(inputs, extraction)
+        download_participants(inputs.data_root, [inputs.subject], [inputs.sequence], extraction.cameras)
+        capture = whole_capture(inputs, extraction)
     listed = {}
-    for serial, film in (*capture.films.items(), *capture.masks.items()):
-        film.check()
-        check_size(film, capture.cameras[serial])
     for number, path in enumerate(capture.files, start=1):
         listed[path.relative_to(inputs.data_root).as_posix()] = {"bytes": path.stat().st_size, "sha256": _sha256(path)}
         progress(number, len(capture.files))
     return write_raw(inputs.output, inputs.subject, inputs.sequence, listed, inputs.state)
+
+
+def can_be_fetched(inputs: Inputs, error: HeadcastError) -> bool:
+    """Whether the download client could mend this: a NeRSemble participant, a link, and a file that is missing, damaged or old."""
+    ours = inputs.reader == "nersemble" and PARTICIPANT.fullmatch(inputs.subject) is not None
+    stale = not Path(error.where).exists() or Path(error.where).suffix == ".csv"
+    return ours and has_link() and (isinstance(error, AssetMissing | BadFile) or stale)
+
+
+def whole_capture(inputs: Inputs, extraction: Extraction) -> Capture:
+    """Open the capture and look into every film and plate; the first damage is an error."""
+    capture = open_capture(
+        inputs.reader, inputs.data_root, inputs.subject, inputs.sequence, extraction.cameras, extraction.min_cameras
+    )
+    for serial, film in (*capture.films.items(), *capture.masks.items()):
+        film.check()
+        check_size(film, capture.cameras[serial])
+    for path in capture.plates.values():
+        read_picture(path)
+    return capture
 
 
 def check_size(film: Film, camera: Camera) -> None:
@@ -56,12 +73,6 @@ def check_size(film: Film, camera: Camera) -> None:
             f"is {wide}×{high} px, camera {camera.serial} is calibrated for {camera.width}×{camera.height}",
             "scale K with the pictures, or use the pictures that were calibrated",
         )
-
-
-def _open(inputs: Inputs, extraction: Extraction) -> Capture:
-    return open_capture(
-        inputs.reader, inputs.data_root, inputs.subject, inputs.sequence, extraction.cameras, extraction.min_cameras
-    )
 
 
 def _sha256(path: Path) -> str:

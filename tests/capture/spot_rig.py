@@ -117,7 +117,9 @@ def as_npz(folder: Path, cameras: dict[str, Camera]) -> None:
 
 def as_colmap(folder: Path, cameras: dict[str, Camera], scale: float = 0.25) -> None:
     """COLMAP's text model in units of its own; two images of one camera, points beneath them."""
-    lens = [f"{k} PINHOLE {c.width} {c.height} {c.K[0, 0]} {c.K[1, 1]} {c.K[0, 2]} {c.K[1, 2]}" for k, c in enumerate(cameras.values())]
+    lens = [
+        f"{k} PINHOLE {c.width} {c.height} {c.K[0, 0]} {c.K[1, 1]} {c.K[0, 2]} {c.K[1, 2]}" for k, c in enumerate(cameras.values())
+    ]
     poses = []
     for k, (serial, camera) in enumerate(cameras.items()):
         x, y, z, w = Rotation.from_matrix(camera.world_to_camera[:3, :3]).as_quat()
@@ -167,7 +169,7 @@ def write_renderme(root: Path, lacks: str = "") -> None:
         for smc in (anno, raw):
             smc.create_group("Camera").attrs["num_frame"] = FRAMES
         for serial, camera in true_cameras().items():
-            K = camera.K - [[0, 0, 0.5], [0, 0, 0.5], [0, 0, 0]]
+            K = camera.K - 0.5 * np.array([[0, 0, 1], [0, 0, 1], [0, 0, 0]])
             for name, value in {"K": K, "RT": camera.camera_to_world, "D": BENT[None]}.items():
                 anno[f"Calibration/{serial}/{name}"] = value
             for frame in range(FRAMES):
@@ -184,7 +186,7 @@ def put(smc, name: str, image: np.ndarray, lacks: str) -> None:  # type: ignore[
 
 
 def entry(camera: Camera, matrix: np.ndarray, shift: float = 0.0) -> dict[str, object]:
-    K = camera.K + [[0, 0, shift], [0, 0, shift], [0, 0, 0]]
+    K = camera.K + shift * np.array([[0, 0, 1], [0, 0, 1], [0, 0, 0]])
     return {"K": K.tolist(), "matrix": matrix.tolist(), "width": camera.width, "height": camera.height}
 
 

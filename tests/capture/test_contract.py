@@ -254,7 +254,10 @@ def test_damage_to_a_colmap_model_is_one_line(damage: Callable[[Path], None], sa
         open_capture("custom", tmp_path / "raw", SUBJECT, SEQUENCE, None, 4)
 
 
-@pytest.mark.parametrize(("lacks", "says"), [("Camera/222200037/color/1", "lacks color of frame 1"), ("Camera/222200039/mask/2", "lacks mask of frame 2")])
+@pytest.mark.parametrize(
+    ("lacks", "says"),
+    [("Camera/222200037/color/1", "lacks color of frame 1"), ("Camera/222200039/mask/2", "lacks mask of frame 2")],
+)
 def test_a_frame_that_an_smc_file_lacks_is_named(lacks: str, says: str, tmp_path: Path) -> None:
     pytest.importorskip("h5py", reason="reads .smc files: pip install 'headcast[renderme]'")
     rig.write_renderme(tmp_path / "raw", lacks)

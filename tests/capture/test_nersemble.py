@@ -50,6 +50,16 @@ def root(capture_template: Path, tmp_path: Path) -> Path:
     return Path(shutil.copytree(capture_template, tmp_path / "raw"))
 
 
+def copied_subject(template: Path, root: Path, subject: str) -> Path:
+    """The template's participant under another number."""
+    return Path(shutil.copytree(template / "001", root / subject))
+
+
+def copied_sequence(folder: Path, sequence: str, name: str) -> Path:
+    """A sequence of a participant under another name."""
+    return Path(shutil.copytree(folder / "sequences" / sequence, folder / "sequences" / name))
+
+
 def write(path: Path, value: object) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(json.dumps(value))
@@ -118,6 +128,18 @@ def damage_plate(root: Path) -> None:
     (root / "001/sequences/BACKGROUND/image_222200037.jpg").write_bytes(b"<html>log in</html>")
 
 
+def damage_participants_table(root: Path) -> None:
+    (root / "metadata_participants.csv").write_text("ID,gender\n2,f\n")
+
+
+def damage_sequences_table(root: Path) -> None:
+    (root / "metadata_sequences.csv").write_text("ID,BACKGROUND,HAIR,FREE\n1,x,,x\n")
+
+
+def damage_table_is_a_page(root: Path) -> None:
+    (root / "metadata_sequences.csv").write_text("<html>\nlog in\n</html>")
+
+
 def damage_sequence(root: Path) -> None:
     shutil.rmtree(root / "001/sequences/HAIR")
 
@@ -132,6 +154,9 @@ def damage_sequence(root: Path) -> None:
         (damage_no_calibration_of_a_camera, BadFile, "222200036"),
         (damage_plate, BadFile, "image_222200037.jpg"),
         (damage_sequence, AssetMissing, "HAIR"),
+        (damage_participants_table, CaptureError, "does not know participant 001"),
+        (damage_sequences_table, CaptureError, "has no sequence HAIR; it has BACKGROUND, FREE"),
+        (damage_table_is_a_page, BadFile, "no column ID"),
     ],
 )
 def test_damage_is_one_line_that_names_the_file(damage, kind: type[HeadcastError], names: str, root: Path) -> None:  # type: ignore[no-untyped-def]

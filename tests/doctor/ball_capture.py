@@ -48,24 +48,28 @@ class BallCapture:
         at = {name: folder / "ball/TALK" / name / "manifest.json" for name in PRODUCTS}
         write_cameras(at["cameras"], self.cameras, self.cameras)
         write_background(at["background"], self.plates, {serial: np.ones((SIZE, SIZE), bool) for serial in self.cameras})
-        self._write_views(at["images"], "images", "image", {view: png(image) for view, image in self.images.items()})
-        self._write_views(at["mattes"], "mattes", "matte", {view: png(alpha) for view, alpha in self.alpha.items()})
-        self._write_views(at["masks"], "masks", "labels", {view: png(labels) for view, labels in self.labels.items()})
+        hair = {view: png((labels == 3).astype(np.uint8) * 255) for view, labels in self.labels.items()}
+        labels = {view: png(labels) for view, labels in self.labels.items()}
         angle = np.full((SIZE, SIZE), 0.5)
         maps = {view: orientation_bytes(angle, confidence) for view, confidence in self.confidence.items()}
-        self._write_views(at["orientation"], "orientation_maps", "orientation", maps, "npz")
+        self._write_views(at["images"], "images", {"image": {view: png(image) for view, image in self.images.items()}})
+        self._write_views(at["mattes"], "mattes", {"matte": {view: png(alpha) for view, alpha in self.alpha.items()}})
+        self._write_views(at["masks"], "masks", {"labels": labels, "hair": hair})
+        self._write_views(at["orientation"], "orientation_maps", {"orientation": maps})
         agreed = Landmarks(tuple(self.cameras), self.agreed, np.isfinite(self.agreed[..., 0]).astype(float), self.dense)
-        write_landmarks(at["landmarks"], agreed, {"frames": FRAMES, "size": SIZE}, self.detected)
-        write_head_params(at["surface"], still(FRAMES), {"model": "ball"}, self.points[:, :68])
+        write_landmarks(at["landmarks"], agreed, {"frames": len(self.times), "size": SIZE}, self.detected)
+        write_head_params(at["surface"], still(len(self.times)), {"model": "ball"}, self.points[:, :68])
         sheets = [folder / "ball/TALK/contact_sheets" / f"{stage}.jpg" for stage in STAGES]
         return Inputs(**at, verdict=folder / "doctor.json", page=folder / "doctor.html", sheets=sheets)
 
-    def _write_views(self, path: Path, product: str, kind: str, members: dict[tuple[int, str], bytes], suffix: str = "png") -> None:
+    def _write_views(self, path: Path, product: str, members: dict[str, dict[tuple[int, str], bytes]]) -> None:
+        suffix = "npz" if product == "orientation_maps" else "png"
         with write_product(path, product) as writer:
-            writer.facts |= {"frames": FRAMES, "cameras": list(self.cameras), "size": SIZE, "times_s": self.times}
-            for (frame, serial), data in members.items():
-                if (product, frame, serial) not in self.left_out:
-                    writer.add_bytes(member_name(kind, frame, serial, suffix), data)
+            writer.facts |= {"frames": len(self.times), "cameras": list(self.cameras), "size": SIZE, "times_s": self.times}
+            for kind, views in members.items():
+                for (frame, serial), data in views.items():
+                    if (product, frame, serial) not in self.left_out and frame < len(self.times) and serial in self.cameras:
+                        writer.add_bytes(member_name(kind, frame, serial, suffix), data)
 
 
 PRODUCTS = ("images", "cameras", "background", "mattes", "landmarks", "surface", "masks", "orientation")
