@@ -151,7 +151,7 @@ CHECKS: dict[str, Check] = {
         "shorter exposure; leave the frames out",
     ),
     "motion": Check(
-        "largest motion of the face from frame to frame", "% of the side", (0, 4), (0, 12), "higher frame rate or smaller stride"
+        "largest motion of the face from frame to frame", "% of the side", (0, 8), (0, 20), "higher frame rate or smaller stride"
     ),
     "clipping": Check("overexposed pixels of the subject, worst camera", "%", (0, 3), (0, 20), "lower the exposure"),
     "darkness": Check(

@@ -41,6 +41,10 @@ class Lens:
         pixels = np.concatenate([bent, np.ones_like(rows)[..., None]], -1) @ self.K.T
         object.__setattr__(self, "_source", (pixels[..., :2] - 0.5).astype(np.float32))
 
+    def __reduce__(self) -> tuple[type[Lens], tuple[np.ndarray, np.ndarray, int, int]]:
+        """Travel to another process without the map, which is made again there."""
+        return Lens, (self.K, self.coefficients, self.width, self.height)
+
     def undistort(self, image: UInt8[np.ndarray, "H W *c"]) -> UInt8[np.ndarray, "H W *c"]:
         """The picture as a pinhole camera of the same ``K`` would see it (bilinear); black where the lens saw nothing."""
         source: Float[np.ndarray, "H W 2"] = self._source  # type: ignore[attr-defined]
