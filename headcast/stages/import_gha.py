@@ -62,6 +62,7 @@ def run(inputs: Inputs, extraction: Extraction, progress: Progress) -> Path:
     write_background(inputs.background, plates, visible)
     facts = {
         "frames": len(frames),
+        "raw_frames": [number * extraction.stride for number in range(len(frames))],
         "cameras": list(source.serials),
         "size": size,
         "masks": False,

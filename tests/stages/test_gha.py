@@ -128,7 +128,7 @@ def test_what_was_exported_is_read_back_to_the_same_products(exported: Path, tmp
 def test_stride_and_cameras_select(exported: Path, tmp_path: Path) -> None:
     taken = imported(exported / "export", tmp_path, stride=2, cameras=SERIALS[:3], min_cameras=3)
     images = read_images(taken.images)
-    assert (images.frames, images.serials) == (1, SERIALS[:3])
+    assert (images.frames, images.serials, images.raw_frames) == (1, SERIALS[:3], [0])
 
 
 def no_mask(folder: Path) -> None:
@@ -205,4 +205,4 @@ def test_damage_is_one_line(
 
 def test_the_export_is_listed_with_hashes(exported: Path) -> None:
     manifest = json.loads((exported / "export/manifest.json").read_text())
-    assert len(manifest["members"]) == FRAMES * 4 * 14 - 1 + 4 + FRAMES * 3
+    assert len(manifest["members"]) == FRAMES * 4 * 15 - 1 + 4 + FRAMES * 3
