@@ -119,7 +119,6 @@ def _conventions(cameras: Mapping[str, Camera]) -> dict[str, dict[str, Camera]]:
         "camera-to-world": lambda camera: camera.camera_to_world,
         "OpenGL axes": lambda camera: OPENGL @ camera.world_to_camera,
         "camera-to-world with OpenGL axes": lambda camera: OPENGL @ camera.camera_to_world,
-        "camera-to-world of OpenGL axes": lambda camera: OPENGL @ camera.camera_to_world @ OPENGL,
     }
     return {
         name: {serial: replace(camera, world_to_camera=change(camera)) for serial, camera in cameras.items()}

@@ -203,10 +203,22 @@ def test_the_guilty_camera_is_named(check: str, who: str, tmp_path: Path) -> Non
     assert examine(capture, tmp_path)[check]["where"] == f"camera {who}"
 
 
-def test_a_wrong_convention_and_a_wrong_unit_are_guessed(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("change", "guess"),
+    [
+        (lambda view: OPENGL @ view.world_to_camera, "OpenGL axes"),
+        (lambda view: view.camera_to_world, "camera-to-world"),
+        (lambda view: view.camera_to_world @ OPENGL, "camera-to-world with OpenGL axes"),
+    ],
+)
+def test_a_wrong_convention_is_guessed(change: Callable[[Camera], np.ndarray], guess: str, tmp_path: Path) -> None:
     capture = healthy()
-    damage_convention(capture)
-    assert "OpenGL" in examine(capture, tmp_path)["convention"]["where"]
+    every(capture, change)
+    finding = examine(capture, tmp_path)["convention"]
+    assert finding["level"] == "fail" and finding["where"] == f"the best other convention is {guess}"
+
+
+def test_a_wrong_unit_is_guessed(tmp_path: Path) -> None:
     capture = healthy()
     damage_scale(capture)
     assert "2 times as large" in examine(capture, tmp_path)["scale"]["where"]
