@@ -53,34 +53,33 @@ def read(root: Path, subject: str, sequence: str, cameras: list[str] | None = No
 
 
 def check_metadata(root: Path, subject: str, sequence: str) -> None:
-    """Where the tables of the data set lie beside the participants, they must know this participant and sequence."""
+    """Where the tables of the data set lie beside the participants, they must know this participant and sequence.
+
+    A subject with a name of its own may be absent from them.
+    """
     participants, sequences = (root / f"metadata_{kind}.csv" for kind in ("participants", "sequences"))
     if participants.is_file():
         _row(participants, subject)
-    if sequences.is_file():
-        row = _row(sequences, subject)
-        filmed = [name for name, mark in row.items() if mark in OFFERED and name not in NOT_FILMED]
-        if sequence not in filmed:
-            raise CaptureError(
-                sequences, f"participant {subject} has no sequence {sequence}", f"it has {', '.join(filmed) or 'none'}"
-            )
+    row = _row(sequences, subject) if sequences.is_file() else {}
+    filmed = [name for name, mark in row.items() if mark in OFFERED and name not in NOT_FILMED]
+    if row and sequence not in filmed:
+        raise CaptureError(sequences, f"participant {subject} has no sequence {sequence}", f"it has {', '.join(filmed) or 'none'}")
 
 
 def _row(path: Path, subject: str) -> dict[str, str]:
-    """The participant's row; identifiers are numbers without leading zeros or names."""
+    """The participant's row, empty for a name that is not listed; identifiers are numbers without leading zeros, or names."""
     try:
-        with open(path, newline="", encoding="utf-8") as stream:
+        with open(path, newline="", encoding="utf-8-sig") as stream:
             rows = list(csv.DictReader(stream))
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise BadFile(path, f"is not a table ({error})", "download it again") from error
     if not rows or "ID" not in rows[0]:
         raise BadFile(path, "has no column ID", "download it again")
-    for row in rows:
-        if str(row["ID"]).zfill(3) == subject:
-            return row
-    raise CaptureError(
-        path, f"does not know participant {subject}", f"it lists {len(rows)}, from {rows[0]['ID']} to {rows[-1]['ID']}"
-    )
+    found = next((row for row in rows if str(row["ID"]).zfill(3) == subject), {})
+    if not found and subject.isdigit():
+        listed = f"it lists {len(rows)}, from {rows[0]['ID']} to {rows[-1]['ID']}"
+        raise CaptureError(path, f"does not know participant {subject}", listed)
+    return found
 
 
 def files(root: Path, subject: str, sequence: str, cameras: list[str] | None = None) -> list[Path]:
@@ -106,6 +105,8 @@ def on_offer(root: Path) -> dict[str, set[str]]:
 
 
 def _camera(serial: str, matrix: Any, intrinsics: Any, plate: Path, source: Path) -> Camera:
+    if isinstance(intrinsics, dict) and serial not in intrinsics:
+        raise BadFile(source, f"camera {serial} has no intrinsics", "complete the file, or write one matrix for all cameras")
     K = intrinsics[serial] if isinstance(intrinsics, dict) else intrinsics
     extrinsics = np.eye(4)
     try:

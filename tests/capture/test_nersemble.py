@@ -99,6 +99,12 @@ def test_per_serial_intrinsics_of_the_benchmark_sets_are_read(root: Path) -> Non
     assert [c.K[0, 0] for c in opened(root).cameras.values()] == [150, 151, 152, 153]
 
 
+def test_a_subject_with_a_name_of_its_own_may_lie_beside_the_participants(root: Path) -> None:
+    (root / "001").rename(root / "anna")
+    (root / "metadata_sequences.csv").write_text("ID,BACKGROUND,HAIR\n1,x,x\n")
+    assert list(open_capture("nersemble", root, "anna", "HAIR", None, 4).cameras) == sorted(SERIALS)
+
+
 def damage_missing_video(root: Path) -> None:
     (root / "001/sequences/HAIR/images/cam_222200037.mp4").unlink()
 
@@ -128,6 +134,13 @@ def damage_plate(root: Path) -> None:
     (root / "001/sequences/BACKGROUND/image_222200037.jpg").write_bytes(b"<html>log in</html>")
 
 
+def damage_intrinsics_of_a_camera(root: Path) -> None:
+    path = root / "001/calibration/camera_params.json"
+    params = json.loads(path.read_text())
+    params["intrinsics"] = {serial: [[150.0, 0, 22], [0, 150, 32], [0, 0, 1]] for serial in SERIALS[:-1]}
+    write(path, params)
+
+
 def damage_participants_table(root: Path) -> None:
     (root / "metadata_participants.csv").write_text("ID,gender\n2,f\n")
 
@@ -154,8 +167,9 @@ def damage_sequence(root: Path) -> None:
         (damage_no_calibration_of_a_camera, BadFile, "222200036"),
         (damage_plate, BadFile, "image_222200037.jpg"),
         (damage_sequence, AssetMissing, "HAIR"),
+        (damage_intrinsics_of_a_camera, BadFile, "222200046 has no intrinsics"),
         (damage_participants_table, CaptureError, "does not know participant 001"),
-        (damage_sequences_table, CaptureError, "has no sequence HAIR; it has BACKGROUND, FREE"),
+        (damage_sequences_table, CaptureError, "has no sequence HAIR; it has FREE"),
         (damage_table_is_a_page, BadFile, "no column ID"),
     ],
 )
