@@ -51,7 +51,7 @@ rule import_gha:
         code=code_hash("headcast.stages.import_gha"), settings=settings.settings("extraction"), root=plan.root, fps=plan.rate,
         raw=plan.raw,
     threads: 4
-    resources: mem_mb=4_000, runtime=120
+    resources: mem_mb=doubling(4_000), runtime=120
     message: "taking the preprocessed {wildcards.subject}/{wildcards.sequence}"
     shell:
         "python -m scripts.import_gha --subject {wildcards.subject:q} --sequence {wildcards.sequence:q} --data-root {params.root:q}"

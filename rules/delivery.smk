@@ -68,7 +68,7 @@ rule export_gha:
     conda: "../envs/parsing.yaml"
     params: code=code_hash("headcast.stages.export_gha"), settings=settings.settings("fitting")
     threads: 4
-    resources: mem_mb=4_000, runtime=120
+    resources: mem_mb=doubling(4_000), runtime=120
     message: "writing {wildcards.subject}/{wildcards.sequence} for Gaussian Head Avatar"
     shell:
         "python -m scripts.export_gha --subject {wildcards.subject:q} --sequence {wildcards.sequence:q} --images {input.images:q}"

@@ -77,7 +77,7 @@ rule doctor:
     conda: "../envs/parsing.yaml"
     params: code=code_hash("headcast.stages.doctor"), settings=settings.settings("doctor")
     threads: 4
-    resources: mem_mb=4_000, runtime=30
+    resources: mem_mb=doubling(4_000), runtime=30
     message: "examining {wildcards.subject}/{wildcards.sequence}"
     shell:
         "python -m scripts.doctor --images {input.images:q} --cameras {input.cameras:q} --background {input.background:q}"

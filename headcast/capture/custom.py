@@ -39,13 +39,14 @@ def read(root: Path, subject: str, sequence: str, cameras: list[str] | None = No
     )
 
 
-def files(root: Path, subject: str, sequence: str) -> list[Path]:
-    """The raw files of a sequence that exist: calibration, films, plates and masks."""
+def files(root: Path, subject: str, sequence: str, cameras: list[str] | None = None) -> list[Path]:
+    """The raw files of a sequence that exist: calibration, films, plates, masks; with ``cameras``, theirs and the calibration."""
     folder = root / subject
     known = set(PICTURES) | set(VIDEOS)
     calibration = [path for path in folder.glob("*") if path.suffix in (".json", ".npz", ".xml")] + sorted(folder.glob("*/*.txt"))
     places = (folder / "sequences" / sequence, folder / "background", folder / "masks" / sequence)
-    return calibration + [path for place in places for path in place.rglob("*") if path.suffix.lower() in known]
+    found = [path for place in places for path in place.rglob("*") if path.suffix.lower() in known]
+    return calibration + [path for path in found if cameras is None or {path.stem, path.parent.name} & set(cameras)]
 
 
 def _plates(folder: Path, names: Iterable[str], rig: Rig) -> dict[str, Path]:

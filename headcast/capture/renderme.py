@@ -91,8 +91,8 @@ def read(root: Path, subject: str, sequence: str, cameras: list[str] | None = No
     return Capture(subject, sequence, built, films, {}, {}, (calibration,), masks, {serial: raw[serial][2] for serial in serials})
 
 
-def files(root: Path, subject: str, sequence: str) -> list[Path]:
-    """The ``.smc`` files of a sequence that exist."""
+def files(root: Path, subject: str, sequence: str, cameras: list[str] | None = None) -> list[Path]:
+    """The ``.smc`` files of a sequence that exist; each holds all ``cameras``."""
     names = (f"{subject}_{sequence}{part}.smc" for part in ("_anno", "_raw", ""))
     return [root / subject / name for name in names if (root / subject / name).is_file()]
 

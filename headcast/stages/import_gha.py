@@ -56,7 +56,8 @@ def run(inputs: Inputs, extraction: Extraction, progress: Progress) -> Path:
             source.folder, f"has {len(cameras)} cameras", f"extraction.min_cameras asks for {extraction.min_cameras}"
         )
     check_calibration(list(cameras.values()), str(source.folder / "cameras"))
-    write_cameras(inputs.cameras, {s: camera.resize(size, size) for s, camera in cameras.items()}, cameras)
+    times = [round(number * extraction.stride / inputs.fps, 6) for number in range(len(frames))]
+    write_cameras(inputs.cameras, {s: camera.resize(size, size) for s, camera in cameras.items()}, cameras, times)
     plates = {serial: resize(source.plate(serial), size, size) for serial in source.serials}
     visible = {serial: resize(source.grey("visible", frames[0], serial), size, size) > 127 for serial in source.serials}
     write_background(inputs.background, plates, visible)
@@ -66,7 +67,7 @@ def run(inputs: Inputs, extraction: Extraction, progress: Progress) -> Path:
         "cameras": list(source.serials),
         "size": size,
         "masks": False,
-        "times_s": [round(number * extraction.stride / inputs.fps, 6) for number in range(len(frames))],
+        "times_s": times,
     }
     jobs = [(kind, source, number, serial, size) for kind in KINDS for number in range(len(frames)) for serial in source.serials]
     outputs = {"images": inputs.images, "mattes": inputs.mattes, "masks": inputs.masks, "orientation": inputs.orientation}

@@ -46,7 +46,7 @@ class BallCapture:
     def write(self, folder: Path) -> Inputs:
         """Write every product; returns what the doctor is called with."""
         at = {name: folder / "ball/TALK" / name / "manifest.json" for name in PRODUCTS}
-        write_cameras(at["cameras"], self.cameras, self.cameras)
+        write_cameras(at["cameras"], self.cameras, self.cameras, self.times)
         write_background(at["background"], self.plates, {serial: np.ones((SIZE, SIZE), bool) for serial in self.cameras})
         hair = {view: png((labels == 3).astype(np.uint8) * 255) for view, labels in self.labels.items()}
         labels = {view: png(labels) for view, labels in self.labels.items()}
