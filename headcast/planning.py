@@ -173,7 +173,9 @@ class Plan:
             reader = self._config.subject(name).reader
             files = raw_files(reader, root, name, sequence, self._config.extraction.cameras)
             if not (root / name).exists() and not (reader == "nersemble" and os.environ.get(LINK)):
-                todo = ACCESS if reader == "nersemble" else f"place it there in the layout of the reader {reader} (docs/captures.md)"
+                todo = (
+                    ACCESS if reader == "nersemble" else f"place it there in the layout of the reader {reader} (docs/captures.md)"
+                )
                 raise AssetMissing(root / name, f"the raw capture of {name}/{sequence} is not there", todo)
             return state_of(Path(layout.download.format(subject=name, sequence=sequence)), root, files)
 

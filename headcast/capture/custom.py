@@ -49,6 +49,11 @@ def files(root: Path, subject: str, sequence: str, cameras: list[str] | None = N
     return calibration + [path for path in found if cameras is None or {path.stem, path.parent.name} & set(cameras)]
 
 
+def sequences(root: Path, subject: str) -> set[str]:
+    """The sequences that were filmed."""
+    return {path.name for path in (root / subject / "sequences").glob("*") if path.is_dir()}
+
+
 def _plates(folder: Path, names: Iterable[str], rig: Rig) -> dict[str, Path]:
     """The plate of every camera, or none; its size must be the calibrated one."""
     if not folder.is_dir():

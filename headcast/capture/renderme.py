@@ -97,6 +97,12 @@ def files(root: Path, subject: str, sequence: str, cameras: list[str] | None = N
     return [root / subject / name for name in names if (root / subject / name).is_file()]
 
 
+def sequences(root: Path, subject: str) -> set[str]:
+    """The sequences whose files are there."""
+    stems = (path.stem.removeprefix(f"{subject}_") for path in (root / subject).glob(f"{subject}_*.smc"))
+    return {stem.removesuffix("_anno").removesuffix("_raw") for stem in stems}
+
+
 @contextmanager
 def open_smc(path: Path) -> Iterator[Any]:
     """The HDF5 file, open for reading; ``AssetMissing`` without h5py, ``BadFile`` when it is no HDF5 or lacks what is read."""

@@ -12,8 +12,8 @@ from itertools import combinations
 import numpy as np
 from jaxtyping import Float
 
+from headcast.capture.calibration import DISTANCE_M, focus
 from headcast.capture.camera import Camera
-from headcast.capture.capture import DISTANCE_M, focus
 from headcast.doctor.checks import Finding, judge
 from headcast.imaging.landmarks import OUTER_EYE_CORNERS, eye_distances, projections, triangulate
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from headcast.capture.capture import check_calibration
+from headcast.capture.calibration import check_calibration
 from headcast.capture.gha import SIDE, Preprocessed, read
 from headcast.command import Progress
 from headcast.config import Extraction

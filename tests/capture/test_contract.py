@@ -13,7 +13,7 @@ import pytest
 from PIL import Image
 from scipy import ndimage
 
-from headcast.capture.capture import READERS, open_capture, raw_files
+from headcast.capture.capture import READERS, open_capture, raw_files, recorded
 from headcast.config import Extraction, Matting
 from headcast.errors import AssetMissing, BadFile, CaptureError, HeadcastError
 from headcast.formats.frames import read_background, read_cameras, read_images
@@ -82,6 +82,9 @@ def test_cameras_are_the_true_ones_and_films_are_whole(layout: Layout, tmp_path:
         assert np.all(np.diff([frame.time_s for frame in frames]) > 0)
         assert capture.films[serial].size() == (rig.WIDTH, rig.HEIGHT) == frames[0].rgb.shape[1::-1]
     assert set(capture.files) <= set(raw_files(layout.reader, tmp_path / "raw", SUBJECT, SEQUENCE))
+    assert recorded(layout.reader, tmp_path / "raw", SUBJECT) == {SEQUENCE}
+    two = set(raw_files(layout.reader, tmp_path / "raw", SUBJECT, SEQUENCE, SERIALS[:2]))
+    assert {path for serial in SERIALS[:2] for path in capture.films[serial].files} <= two
 
 
 def test_the_spot_lies_where_the_working_cameras_say(layout: Layout, tmp_path: Path) -> None:
