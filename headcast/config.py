@@ -35,11 +35,18 @@ class Section(BaseModel):
 class Subject(Section):
     """A subject, or all that a range or pattern selects; a three-digit NeRSemble participant can be asked for without an entry."""
 
-    reader: Literal["nersemble"] = "nersemble"
+    reader: Literal["nersemble", "custom", "renderme", "gha"] = "nersemble"
     data_root: Path | None = None
     sequences: Sequences | None = None
     identity: Name | None = None
+    fps: Annotated[float, Field(gt=0, le=10_000)] | None = None
     extra_sequences: dict[Name, list[Name]] = {}
+
+    @model_validator(mode="after")
+    def _only_gha_has_no_clock(self) -> Subject:
+        if (self.reader == "gha") != (self.fps is not None):
+            raise ValueError("reader gha needs fps (its folders say nothing about time), other readers read it from the files")
+        return self
 
 
 class Disk(Section):
@@ -68,9 +75,9 @@ class Extraction(Section):
 
 
 class Matting(Section):
-    """Subject against the known background plate."""
+    """Subject against the known background plate, or the mattes that the capture brings."""
 
-    backend: Literal["plate"] = "plate"
+    backend: Literal["plate", "capture"] = "plate"
 
 
 class LandmarkDetection(Section):
@@ -98,6 +105,20 @@ class OrientationMaps(Section):
     """Undirected hair orientation of every pixel."""
 
     angles: Annotated[int, Field(ge=16, le=180)] = 60
+
+
+DoctorCheck = Literal[
+    "cameras", "spread", "convention", "scale", "reprojection", "synchronisation", "faces", "outliers", "motion", "views", "gaps",
+    "frozen", "matte_coverage", "matte_steadiness", "face_coverage", "hair_coverage", "label_steadiness", "labels_in_matte",
+    "orientation", "focus", "blur", "clipping", "darkness", "plate", "color",
+]  # fmt: skip
+
+
+class Doctor(Section):
+    """Examination of capture and preprocessing before training."""
+
+    allow_failures: list[DoctorCheck] = []
+    frames: Annotated[int, Field(ge=1, le=10_000)] = 24
 
 
 class MeshHead(Section):
@@ -151,6 +172,7 @@ SECTIONS: dict[str, type[Section]] = {
     "fitting": Fitting,
     "hair_masks": HairMasks,
     "orientation_maps": OrientationMaps,
+    "doctor": Doctor,
     "mesh_head": MeshHead,
     "training": Training,
     "evaluation": Evaluation,
@@ -180,6 +202,7 @@ class Config(Section):
     fitting: Fitting = Fitting()
     hair_masks: HairMasks = HairMasks()
     orientation_maps: OrientationMaps = OrientationMaps()
+    doctor: Doctor = Doctor()
     mesh_head: MeshHead = MeshHead()
     training: Training = Training()
     evaluation: Evaluation = Evaluation()

@@ -16,7 +16,7 @@ from typing import Any, Protocol
 
 from headcast import layout
 from headcast.assets import used_by
-from headcast.capture.capture import raw_files, recorded
+from headcast.capture.capture import PREPROCESSED, raw_files, recorded
 from headcast.capture.download import LINK
 from headcast.capture.nersemble import ACCESS
 from headcast.cohort import matches, select
@@ -123,6 +123,9 @@ class Plan:
         names = "|".join(re.escape(name) for name in sorted(self.cohort, key=len, reverse=True))
         self.subject_pattern = rf"\d{{3}}|{names}" if names else r"\d{3}"
 
+        given = [name for name, subject in config.subjects.items() if subject.reader in PREPROCESSED]
+        self.preprocessed = "|".join(re.escape(name) for name in given) or r"(?!)"
+
     def each(self, *patterns: str, extras: bool = False) -> list[str]:
         """The patterns for every configured subject and sequence; with ``extras`` also for the sequences they learn from."""
         pairs = {(subject, sequence): None for subject, sequences in self.cohort.items() for sequence in sequences}
@@ -153,6 +156,11 @@ class Plan:
         with one_line():
             return self._config.subject(wildcards.subject).reader
 
+    def rate(self, wildcards: Wildcards) -> float | None:
+        """Frames per second of a capture whose files do not say."""
+        with one_line():
+            return self._config.subject(wildcards.subject).fps
+
     def raw(self, wildcards: Wildcards) -> str:
         """State of the raw files; without any file and without a link to download them the plan ends here, within seconds.
 
@@ -162,9 +170,13 @@ class Plan:
         name, sequence = wildcards.subject, wildcards.sequence
         with one_line():
             root = self._config.capture_root(name)
-            files = raw_files(self._config.subject(name).reader, root, name, sequence, self._config.extraction.cameras)
-            if not (root / name).exists() and not os.environ.get(LINK):
-                raise AssetMissing(root / name, f"the raw capture of {name}/{sequence} is not there", ACCESS)
+            reader = self._config.subject(name).reader
+            files = raw_files(reader, root, name, sequence, self._config.extraction.cameras)
+            if not (root / name).exists() and not (reader == "nersemble" and os.environ.get(LINK)):
+                todo = (
+                    ACCESS if reader == "nersemble" else f"place it there in the layout of the reader {reader} (docs/captures.md)"
+                )
+                raise AssetMissing(root / name, f"the raw capture of {name}/{sequence} is not there", todo)
             return state_of(Path(layout.download.format(subject=name, sequence=sequence)), root, files)
 
     def head_files(self, wildcards: ModelWildcards) -> list[str]:

@@ -29,3 +29,32 @@ rule extract_frames:
         "python -m scripts.extract_frames --raw {input:q} --subject {wildcards.subject:q} --sequence {wildcards.sequence:q}"
         " --data-root {params.root:q} --reader {params.reader:q} --settings {params.settings:q} --images {output.images:q}"
         " --cameras {output.cameras:q} --background {output.background:q} --workers {threads} --log {log:q}"
+
+
+ruleorder: import_gha > extract_frames
+ruleorder: import_gha > matting
+ruleorder: import_gha > landmarks
+ruleorder: import_gha > hair_masks
+ruleorder: import_gha > orientation_maps
+
+
+rule import_gha:
+    """Take every product before the fit from a folder that was preprocessed for Gaussian Head Avatar."""
+    output:
+        images=at.images, cameras=at.cameras, background=at.background, mattes=at.mattes, masks=at.hair_masks,
+        orientation=at.orientation_maps, landmarks=at.landmarks,
+    wildcard_constraints: subject=plan.preprocessed
+    log: at.log("import_gha")
+    benchmark: at.benchmark("import_gha")
+    conda: "../envs/parsing.yaml"
+    params:
+        code=code_hash("headcast.stages.import_gha"), settings=settings.settings("extraction"), root=plan.root, fps=plan.rate,
+        raw=plan.raw,
+    threads: 4
+    resources: mem_mb=doubling(4_000), runtime=120
+    message: "taking the preprocessed {wildcards.subject}/{wildcards.sequence}"
+    shell:
+        "python -m scripts.import_gha --subject {wildcards.subject:q} --sequence {wildcards.sequence:q} --data-root {params.root:q}"
+        " --fps {params.fps} --settings {params.settings:q} --images {output.images:q} --cameras {output.cameras:q}"
+        " --background {output.background:q} --mattes {output.mattes:q} --masks {output.masks:q} --orientation {output.orientation:q}"
+        " --landmarks {output.landmarks:q} --workers {threads} --log {log:q}"

@@ -55,3 +55,23 @@ rule reenact:
     shell:
         "python -m scripts.reenact --avatar {input.avatar:q} --params {input.params:q} --cameras {input.cameras:q}"
         " --settings {params.settings:q} --output {output:q} --log {log:q}"
+
+
+rule export_gha:
+    """Write the products before training in the exact layout of Gaussian Head Avatar, for tools that read it."""
+    input:
+        images=at.images, cameras=at.cameras, background=at.background, mattes=at.mattes, masks=at.hair_masks, orientation=at.orientation_maps,
+        landmarks=at.landmarks, surface=at.surface_params, model=at.head_model.format(model=settings.fitting.model),
+    output: at.export_gha
+    log: at.log("export_gha")
+    benchmark: at.benchmark("export_gha")
+    conda: "../envs/parsing.yaml"
+    params: code=code_hash("headcast.stages.export_gha"), settings=settings.settings("fitting")
+    threads: 4
+    resources: mem_mb=doubling(4_000), runtime=120
+    message: "writing {wildcards.subject}/{wildcards.sequence} for Gaussian Head Avatar"
+    shell:
+        "python -m scripts.export_gha --subject {wildcards.subject:q} --sequence {wildcards.sequence:q} --images {input.images:q}"
+        " --cameras {input.cameras:q} --background {input.background:q} --mattes {input.mattes:q} --masks {input.masks:q}"
+        " --orientation {input.orientation:q} --landmarks {input.landmarks:q} --surface {input.surface:q} --model {input.model:q}"
+        " --settings {params.settings:q} --output {output:q} --workers {threads} --log {log:q}"

@@ -62,3 +62,25 @@ rule orientation_maps:
     shell:
         "python -m scripts.orientation_maps --images {input.images:q} --masks {input.masks:q} --settings {params.settings:q}"
         " --output {output:q} --workers {threads} --log {log:q}"
+
+
+rule doctor:
+    """Examine capture and preprocessing before training: every finding with its figure, threshold and remedy, one contact sheet a stage."""
+    input:
+        images=at.images, cameras=at.cameras, background=at.background, mattes=at.mattes, landmarks=at.landmarks,
+        surface=at.surface_params, masks=at.hair_masks, orientation=at.orientation_maps,
+    output:
+        verdict=at.doctor, page=report(at.doctor_page, category="data doctor", labels={"subject": "{subject}", "sequence": "{sequence}"}),
+        sheets=report(expand(at.contact_sheet, stage=at.SHEETS, allow_missing=True), category="contact sheets", subcategory="{subject}/{sequence}"),
+    log: at.log("doctor")
+    benchmark: at.benchmark("doctor")
+    conda: "../envs/parsing.yaml"
+    params: code=code_hash("headcast.stages.doctor"), settings=settings.settings("doctor")
+    threads: 4
+    resources: mem_mb=doubling(4_000), runtime=30
+    message: "examining {wildcards.subject}/{wildcards.sequence}"
+    shell:
+        "python -m scripts.doctor --images {input.images:q} --cameras {input.cameras:q} --background {input.background:q}"
+        " --mattes {input.mattes:q} --landmarks {input.landmarks:q} --surface {input.surface:q} --masks {input.masks:q}"
+        " --orientation {input.orientation:q} --settings {params.settings:q} --verdict {output.verdict:q} --page {output.page:q}"
+        " --sheets {output.sheets:q} --workers {threads} --log {log:q}"

@@ -4,6 +4,7 @@ rule train_mesh_head:
         images=plan.of_sequences(at.images), cameras=plan.of_sequences(at.cameras), background=plan.of_sequences(at.background),
         mattes=plan.of_sequences(at.mattes), masks=plan.of_sequences(at.hair_masks), landmarks=plan.of_sequences(at.landmarks),
         params=plan.of_sequences(at.driver_params), model=at.head_model.format(model=settings.fitting.model),
+        verdict=ancient(plan.of_sequences(at.doctor)),
     output: at.mesh_head
     log: at.log("train_mesh_head")
     benchmark: at.benchmark("train_mesh_head")
@@ -15,7 +16,7 @@ rule train_mesh_head:
     shell:
         "python -m scripts.train_mesh_head --images {input.images:q} --cameras {input.cameras:q} --background {input.background:q}"
         " --mattes {input.mattes:q} --masks {input.masks:q} --landmarks {input.landmarks:q} --params {input.params:q} --model {input.model:q}"
-        " --state {params.state:q} --code {params.code:q} --settings {params.settings:q} --output {output:q} --log {log:q}"
+        " --verdict {input.verdict:q} --state {params.state:q} --code {params.code:q} --settings {params.settings:q} --output {output:q} --log {log:q}"
 
 
 rule train_avatar:

@@ -8,10 +8,10 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from PIL import Image
 
 from headcast.capture.camera import Camera
 from headcast.capture.capture import Capture
+from headcast.capture.film import VideoFilm, picture_size
 from headcast.errors import AssetMissing, BadFile, CaptureError
 
 ACCESS = (
@@ -26,6 +26,7 @@ NOT_FILMED = ("BACKGROUND", "wears_glasses")
 def read(root: Path, subject: str, sequence: str, cameras: list[str] | None = None) -> Capture:
     """Open ``{root}/{subject}`` and pair calibration, videos and plates; every contradiction names its file."""
     folder = root / subject
+    check_metadata(root, subject, sequence)
     video_folder = folder / "sequences" / sequence / "images"
     if not video_folder.is_dir():
         raise AssetMissing(video_folder, f"the raw capture of {subject}/{sequence} is not there", ACCESS)
@@ -47,7 +48,38 @@ def read(root: Path, subject: str, sequence: str, cameras: list[str] | None = No
     color_file = folder / "calibration" / "color_calibration.json"
     color = _color(color_file, serials) if color_file.exists() else {}
     used = (calibration, color_file) if color else (calibration,)
-    return Capture(subject, sequence, built, videos, plates, color, used)
+    films = {serial: VideoFilm(path) for serial, path in videos.items()}
+    return Capture(subject, sequence, built, films, plates, color, used)
+
+
+def check_metadata(root: Path, subject: str, sequence: str) -> None:
+    """Where the tables of the data set lie beside the participants, they must know this participant and sequence.
+
+    A subject with a name of its own may be absent from them.
+    """
+    participants, sequences = (root / f"metadata_{kind}.csv" for kind in ("participants", "sequences"))
+    if participants.is_file():
+        _row(participants, subject)
+    row = _row(sequences, subject) if sequences.is_file() else {}
+    filmed = [name for name, mark in row.items() if mark in OFFERED and name not in NOT_FILMED]
+    if row and sequence not in filmed:
+        raise CaptureError(sequences, f"participant {subject} has no sequence {sequence}", f"it has {', '.join(filmed) or 'none'}")
+
+
+def _row(path: Path, subject: str) -> dict[str, str]:
+    """The participant's row, empty for a name that is not listed; identifiers are numbers without leading zeros, or names."""
+    try:
+        with open(path, newline="", encoding="utf-8-sig") as stream:
+            rows = list(csv.DictReader(stream))
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        raise BadFile(path, f"is not a table ({error})", "download it again") from error
+    if not rows or "ID" not in rows[0]:
+        raise BadFile(path, "has no column ID", "download it again")
+    found = next((row for row in rows if str(row["ID"]).zfill(3) == subject), {})
+    if not found and subject.isdigit():
+        listed = f"it lists {len(rows)}, from {rows[0]['ID']} to {rows[-1]['ID']}"
+        raise CaptureError(path, f"does not know participant {subject}", listed)
+    return found
 
 
 def files(root: Path, subject: str, sequence: str, cameras: list[str] | None = None) -> list[Path]:
@@ -73,6 +105,8 @@ def on_offer(root: Path) -> dict[str, set[str]]:
 
 
 def _camera(serial: str, matrix: Any, intrinsics: Any, plate: Path, source: Path) -> Camera:
+    if isinstance(intrinsics, dict) and serial not in intrinsics:
+        raise BadFile(source, f"camera {serial} has no intrinsics", "complete the file, or write one matrix for all cameras")
     K = intrinsics[serial] if isinstance(intrinsics, dict) else intrinsics
     extrinsics = np.eye(4)
     try:
@@ -81,11 +115,7 @@ def _camera(serial: str, matrix: Any, intrinsics: Any, plate: Path, source: Path
         K = np.asarray(K, dtype=np.float64)
     except (ValueError, TypeError, IndexError, KeyError) as error:
         raise BadFile(source, f"camera {serial}: not a matrix of numbers") from error
-    try:
-        with Image.open(plate) as image:
-            width, height = image.size
-    except OSError as error:
-        raise BadFile(plate, "cannot be read as an image", "download it again") from error
+    width, height = picture_size(plate)
     if not (0.2 * width < K[0, 2] < 0.8 * width and 0.2 * height < K[1, 2] < 0.8 * height):
         raise CaptureError(
             source,

@@ -1,6 +1,7 @@
 """The products of extraction: working images of every frame and camera, their cameras, plates and visible regions.
 
-``images/{frame:04d}/image_{serial}.png`` · ``cameras/cameras.json`` · ``background/{image,visible}_{serial}.png``
+``images/{frame:04d}/image_{serial}.png`` (``mask_{serial}.png`` beside it where the capture brings its own mattes) ·
+``cameras/cameras.json`` · ``background/{image,visible}_{serial}.png``
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ import numpy as np
 from jaxtyping import Bool, UInt8
 
 from headcast.capture.camera import Camera
-from headcast.errors import BadFile
+from headcast.errors import BadFile, CaptureError
 from headcast.formats.manifest import Product, ProductWriter, read_product, write_product
 
 
@@ -58,6 +59,12 @@ class Images:
         """One image."""
         return self.product.image(member_name("image", frame, serial))
 
+    def mask(self, frame: int, serial: str) -> UInt8[np.ndarray, "H W"]:
+        """The capture's own matte of a view, 255 = subject; ``CaptureError`` where it brought none."""
+        if not self.product.facts["masks"]:
+            raise CaptureError(self.product.path, "the capture brings no mattes of its own", "set matting.backend: plate")
+        return self.product.image(member_name("mask", frame, serial))
+
     def views(self) -> list[tuple[int, str]]:
         """Every (frame, serial), frames outermost."""
         return [(frame, serial) for frame in range(self.frames) for serial in self.serials]
@@ -92,11 +99,12 @@ def read_times(path: Path) -> list[float]:
 
 
 def write_background(path: Path, plates: dict[str, np.ndarray], visible: dict[str, np.ndarray]) -> None:
-    """Write the plate and the visible region of every camera."""
+    """Write the visible region of every camera, and its plate where there are any."""
     with write_product(path, "background") as writer:
-        writer.facts["cameras"] = sorted(plates)
-        for serial in sorted(plates):
-            writer.add_image(f"image_{serial}.png", plates[serial])
+        writer.facts |= {"cameras": sorted(visible), "plates": bool(plates)}
+        for serial in sorted(visible):
+            if plates:
+                writer.add_image(f"image_{serial}.png", plates[serial])
             writer.add_image(f"visible_{serial}.png", visible[serial].astype(np.uint8) * 255)
 
 
@@ -106,8 +114,15 @@ class Background:
 
     product: Product
 
+    @property
+    def has_plates(self) -> bool:
+        """Whether the capture has pictures without the subject."""
+        return bool(self.product.facts["plates"])
+
     def plate(self, serial: str) -> UInt8[np.ndarray, "H W 3"]:
-        """The camera's view without the subject, cropped like the images."""
+        """The camera's view without the subject, cropped like the images; ``CaptureError`` where none was filmed."""
+        if not self.has_plates:
+            raise CaptureError(self.product.path, "the capture has no background plates", "set matting.backend: capture")
         return self.product.image(f"image_{serial}.png")
 
     def visible(self, serial: str) -> Bool[np.ndarray, "H W"]:

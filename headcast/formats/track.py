@@ -1,6 +1,7 @@
 """Landmarks of a sequence and the fitted head: one ``npz`` each, checked on both sides.
 
 ``landmarks/landmarks.npz``: ``points`` F C 68 2 px, ``confidence`` F C 68, ``dense`` F C 478 2 px; NaN where absent.
+``landmarks/detections.npz``: ``points`` F C 68 2 px as each view had them before the consensus.
 ``params/parameters.npz`` and ``FLAME_params/parameters.npz``: the fields of ``HeadParameters``;
 ``FLAME_params/surface.npz``: ``vertices`` F V 3 m (world).
 """
@@ -21,8 +22,8 @@ from headcast.heads.model import HeadParameters
 from headcast.imaging.landmarks import Landmarks
 
 
-def write_landmarks(path: Path, landmarks: Landmarks, facts: dict[str, Any]) -> None:
-    """Write the landmarks of a sequence."""
+def write_landmarks(path: Path, landmarks: Landmarks, facts: dict[str, Any], detected: Float[np.ndarray, "F C 68 2"]) -> None:
+    """Write the landmarks of a sequence, and what the views detected before they agreed."""
     with write_product(path, "landmarks") as writer:
         writer.facts |= {**facts, "cameras": list(landmarks.cameras)}
         writer.add_arrays(
@@ -31,6 +32,7 @@ def write_landmarks(path: Path, landmarks: Landmarks, facts: dict[str, Any]) -> 
             confidence=np.asarray(landmarks.confidence, np.float32),
             dense=np.asarray(landmarks.dense, np.float32),
         )
+        writer.add_arrays("detections.npz", points=np.asarray(detected, np.float32))
 
 
 def read_landmarks(path: Path) -> Landmarks:
@@ -47,6 +49,11 @@ def read_landmarks(path: Path) -> Landmarks:
         if arrays[name].shape != shape:
             raise BadFile(path, f"{name} has shape {arrays[name].shape}, expected {shape}", "run the landmarks stage again")
     return Landmarks(cameras=cameras, points=arrays["points"], confidence=arrays["confidence"], dense=arrays["dense"])
+
+
+def read_detections(path: Path) -> Float[np.ndarray, "F C 68 2"]:
+    """What each view detected before the consensus (px, NaN where absent)."""
+    return read_product(path, "landmarks").arrays("detections.npz")["points"]
 
 
 def write_head_params(

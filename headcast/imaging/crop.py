@@ -46,7 +46,7 @@ class Crop:
 
 
 def head_crop(raw: Camera, size: int) -> Crop:
-    """The window of NeRSemble's practice: a square of 2600/2200 of the frame's width, centred on the principal point."""
-    side = round(SIDE_OF_WIDTH * raw.width)
+    """The window of NeRSemble's practice: a square of 2600/2200 of the frame's shorter side, centred on the principal point."""
+    side = round(SIDE_OF_WIDTH * min(raw.width, raw.height))
     left, top = (round(float(raw.K[i, 2]) - side / 2) for i in range(2))
     return Crop(left, top, side, size)

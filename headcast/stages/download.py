@@ -6,13 +6,13 @@ import hashlib
 from dataclasses import dataclass
 from pathlib import Path
 
-import av
-
+from headcast.capture.camera import Camera
 from headcast.capture.capture import Capture, open_capture
-from headcast.capture.download import download_participant
+from headcast.capture.download import download_participants, has_link
+from headcast.capture.film import Film, read_picture
 from headcast.command import Progress
 from headcast.config import PARTICIPANT, Extraction
-from headcast.errors import AssetMissing, BadFile
+from headcast.errors import AssetMissing, BadFile, CaptureError, HeadcastError
 from headcast.formats.raw_list import write_raw
 
 
@@ -29,40 +29,50 @@ class Inputs:
 
 
 def run(inputs: Inputs, extraction: Extraction, progress: Progress) -> Path:
-    """Bring the raw capture of one sequence if it is missing, check every file, and list them."""
+    """Check every file of the raw capture of one sequence, bringing what is missing or short, and list them."""
     try:
-        capture = _open(inputs, extraction)
-    except AssetMissing:
-        if inputs.reader != "nersemble" or not PARTICIPANT.fullmatch(inputs.subject):
+        capture = whole_capture(inputs, extraction)
+    except HeadcastError as error:
+        if not can_be_fetched(inputs, error):
             raise
-        download_participant(inputs.data_root, inputs.subject, inputs.sequence, extraction.cameras)
-        capture = _open(inputs, extraction)
+        download_participants(inputs.data_root, [inputs.subject], [inputs.sequence], extraction.cameras)
+        capture = whole_capture(inputs, extraction)
     listed = {}
     for number, path in enumerate(capture.files, start=1):
-        if path.suffix == ".mp4":
-            check_video(path)
         listed[path.relative_to(inputs.data_root).as_posix()] = {"bytes": path.stat().st_size, "sha256": _sha256(path)}
         progress(number, len(capture.files))
     return write_raw(inputs.output, inputs.subject, inputs.sequence, listed, inputs.state)
 
 
-def check_video(path: Path) -> None:
-    """Every frame that the container promises must be in the file; ``BadFile`` otherwise (demuxed, not decoded)."""
-    try:
-        with av.open(str(path)) as container:
-            stream = container.streams.video[0]
-            promised = stream.frames
-            found = sum(1 for packet in container.demux(stream) if packet.size and not packet.is_corrupt)
-    except (av.error.FFmpegError, IndexError) as error:
-        raise BadFile(path, f"is not a readable video ({str(error).splitlines()[0]})", "download it again") from error
-    if found == 0 or found < promised:
-        raise BadFile(path, f"is cut: {found} of {promised} frames are in the file", "download it again")
+def can_be_fetched(inputs: Inputs, error: HeadcastError) -> bool:
+    """Whether the download client could mend this: a NeRSemble participant, a link, and a file that is missing, damaged or old."""
+    ours = inputs.reader == "nersemble" and PARTICIPANT.fullmatch(inputs.subject) is not None
+    stale = not Path(error.where).exists() or Path(error.where).suffix == ".csv"
+    return ours and has_link() and (isinstance(error, AssetMissing | BadFile) or stale)
 
 
-def _open(inputs: Inputs, extraction: Extraction) -> Capture:
-    return open_capture(
+def whole_capture(inputs: Inputs, extraction: Extraction) -> Capture:
+    """Open the capture and look into every film and plate; the first damage is an error."""
+    capture = open_capture(
         inputs.reader, inputs.data_root, inputs.subject, inputs.sequence, extraction.cameras, extraction.min_cameras
     )
+    for serial, film in (*capture.films.items(), *capture.masks.items()):
+        film.check()
+        check_size(film, capture.cameras[serial])
+    for path in capture.plates.values():
+        read_picture(path)
+    return capture
+
+
+def check_size(film: Film, camera: Camera) -> None:
+    """Film and calibration must speak of the same pixels."""
+    if film.size() != (camera.width, camera.height):
+        wide, high = film.size()
+        raise CaptureError(
+            film.path,
+            f"is {wide}×{high} px, camera {camera.serial} is calibrated for {camera.width}×{camera.height}",
+            "scale K with the pictures, or use the pictures that were calibrated",
+        )
 
 
 def _sha256(path: Path) -> str:

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass
+from itertools import repeat
 from pathlib import Path
 
 import numpy as np
-from PIL import Image
 
+from headcast.capture.camera import Camera
 from headcast.capture.capture import Capture, open_capture
-from headcast.capture.video import read_video_frames
+from headcast.capture.film import Film, read_picture
 from headcast.command import Progress
 from headcast.config import Extraction
 from headcast.errors import BadFile, CaptureError
@@ -19,6 +20,7 @@ from headcast.formats.manifest import png, write_product
 from headcast.formats.raw_list import read_raw
 from headcast.imaging.color import correct
 from headcast.imaging.crop import Crop, head_crop
+from headcast.imaging.lens import Lens
 from headcast.stages.views import write_members
 
 
@@ -38,43 +40,74 @@ class Inputs:
 
 
 def run(inputs: Inputs, extraction: Extraction, progress: Progress) -> Path:
-    """Decode every camera in parallel, correct colour, crop and resize; one dropped frame is an error, not a shift."""
+    """Decode every camera in parallel, correct lens and colour, crop and resize; one dropped frame is an error, not a shift."""
     capture = open_capture(
         inputs.reader, inputs.data_root, inputs.subject, inputs.sequence, extraction.cameras, extraction.min_cameras
     )
     check_sizes(inputs.raw, inputs.data_root, capture)
-    color = capture.color if extraction.color_calibration else {}
-    crops = {serial: head_crop(camera, extraction.size) for serial, camera in capture.cameras.items()}
-    plates = {s: working_image(_plate(path), crops[s], color.get(s)) for s, path in capture.plates.items()}
-    write_background(inputs.background, plates, {s: crops[s].visible(c) for s, c in capture.cameras.items()})
-    jobs = [(s, capture.videos[s], crops[s], color.get(s), extraction.stride, extraction.max_frames) for s in capture.cameras]
+    working = {serial: working_view(capture, serial, extraction) for serial in capture.cameras}
+    plates = {serial: working[serial].image(read_picture(path)) for serial, path in capture.plates.items()}
+    write_background(inputs.background, plates, {serial: working[serial].visible(c) for serial, c in capture.cameras.items()})
+    jobs = [(s, capture.films[s], capture.masks.get(s), working[s], extraction.stride, extraction.max_frames) for s in working]
     with write_product(inputs.images, "images") as writer:
         write_members(writer, extract_camera, jobs, inputs.workers, progress)
         times = {s: json.loads((inputs.images.parent / f"times_{s}.json").read_text(encoding="utf-8")) for s in capture.cameras}
         stamps = check_times(times, capture)
-        writer.facts |= {"cameras": list(capture.cameras), "size": extraction.size, "frames": len(stamps), "times_s": stamps}
+        writer.facts |= {"cameras": list(capture.cameras), "size": extraction.size, "masks": bool(capture.masks)}
+        writer.facts |= {"frames": len(stamps), "times_s": stamps}
         writer.facts["raw_frames"] = [frame * extraction.stride for frame in range(len(stamps))]
-    write_cameras(inputs.cameras, {s: crops[s].camera(c) for s, c in capture.cameras.items()}, dict(capture.cameras), stamps)
+    cameras = {serial: working[serial].crop.camera(camera) for serial, camera in capture.cameras.items()}
+    write_cameras(inputs.cameras, cameras, dict(capture.cameras), stamps)
     return inputs.images
 
 
+@dataclass(frozen=True)
+class WorkingView:
+    """How the raw frames of one camera become working images: lens, colour, window."""
+
+    crop: Crop
+    color: np.ndarray | None
+    lens: Lens | None
+
+    def image(self, raw: np.ndarray) -> np.ndarray:
+        """A raw frame or plate in the pipeline's colours and geometry."""
+        straight = raw if self.lens is None else self.lens.undistort(raw)
+        return self.crop.image(straight if self.color is None else correct(straight, self.color))
+
+    def mask(self, raw: np.ndarray) -> np.ndarray:
+        """A raw mask (RGB of one value) in the pipeline's geometry."""
+        return self.crop.image(raw if self.lens is None else self.lens.undistort(raw))[..., 0]
+
+    def visible(self, camera: Camera) -> np.ndarray:
+        """Where the working image shows nothing but real pixels."""
+        white = np.full((camera.height, camera.width, 3), 255, np.uint8)
+        return self.mask(white) == 255
+
+
+def working_view(capture: Capture, serial: str, extraction: Extraction) -> WorkingView:
+    """The way of one camera's frames."""
+    camera = capture.cameras[serial]
+    bent = capture.distortion.get(serial)
+    lens = None if bent is None or not np.any(bent) else Lens(camera.K, bent, camera.width, camera.height)
+    color = capture.color.get(serial) if extraction.color_calibration else None
+    return WorkingView(head_crop(camera, extraction.size), color, lens)
+
+
 def extract_camera(
-    serial: str, video: Path, crop: Crop, color: np.ndarray | None, stride: int, max_frames: int | None
+    serial: str, film: Film, masks: Film | None, working: WorkingView, stride: int, max_frames: int | None
 ) -> dict[str, bytes]:
-    """The working images of one camera by member name, with the time of every kept frame (s)."""
+    """The working images of one camera by member name, its own masks where it has any, and the time of every kept frame (s)."""
     members: dict[str, bytes] = {}
     times: list[float] = []
-    for index, time, frame in read_video_frames(video):
+    pairs = zip(film.frames(), repeat(None)) if masks is None else zip(film.frames(), masks.frames(), strict=True)
+    for (index, time, frame), mask in pairs:
         if index % stride == 0 and (max_frames is None or len(times) < max_frames):
-            members[member_name("image", len(times), serial)] = png(working_image(frame, crop, color))
+            members[member_name("image", len(times), serial)] = png(working.image(frame))
+            if mask is not None:
+                members[member_name("mask", len(times), serial)] = png(working.mask(mask.rgb))
             times.append(time)
     members[f"times_{serial}.json"] = json.dumps(times).encode()
     return members
-
-
-def working_image(raw: np.ndarray, crop: Crop, color: np.ndarray | None) -> np.ndarray:
-    """A raw frame or plate in the pipeline's colours and geometry."""
-    return crop.image(raw if color is None else correct(raw, color))
 
 
 def check_times(times: dict[str, list[float]], capture: Capture) -> list[float]:
@@ -83,7 +116,7 @@ def check_times(times: dict[str, list[float]], capture: Capture) -> list[float]:
     for serial, stamps in times.items():
         if len(stamps) != len(times[reference]):
             raise CaptureError(
-                capture.videos[serial],
+                capture.films[serial].path,
                 f"has {len(stamps)} frames, camera {reference} has {len(times[reference])}",
                 "a frame was dropped; download the sequence again",
             )
@@ -91,7 +124,7 @@ def check_times(times: dict[str, list[float]], capture: Capture) -> list[float]:
         drift = float(np.abs(np.subtract(stamps, times[reference])).max())
         if drift > 0.5 * step:
             raise CaptureError(
-                capture.videos[serial], f"runs {drift:.3f} s apart from camera {reference}", "the cameras are not synchronised"
+                capture.films[serial].path, f"runs {drift:.3f} s apart from camera {reference}", "the cameras are not synchronised"
             )
     start = times[reference][0]
     return [round(t - start, 6) for t in times[reference]]
@@ -104,11 +137,3 @@ def check_sizes(raw: Path, data_root: Path, capture: Capture) -> None:
         entry = listed.get(path.relative_to(data_root).as_posix())
         if entry is None or entry["bytes"] != path.stat().st_size:
             raise BadFile(path, "changed since it was verified", f"delete {raw} and run again")
-
-
-def _plate(path: Path) -> np.ndarray:
-    try:
-        with Image.open(path) as image:
-            return np.asarray(image.convert("RGB"))
-    except OSError as error:
-        raise BadFile(path, "is not a readable image", "download it again") from error

@@ -43,6 +43,7 @@ def run(inputs: Inputs, landmarks: LandmarkDetection, progress: Progress) -> Pat
         inputs.output,
         agreed,
         {"backend": landmarks.backend, "frames": images.frames, "size": images.size, "views_with_face": int(seen.sum())},
+        raw.points,
     )
     return inputs.output
 

@@ -10,6 +10,7 @@ import torch
 from headcast.avatar.canonical import CanonicalHead
 from headcast.command import Progress
 from headcast.config import HeldOut, MeshHead
+from headcast.formats.doctor_file import require_health
 from headcast.formats.mesh_head_file import write_mesh_head
 from headcast.formats.state import fingerprint, open_store
 from headcast.formats.track import read_head_params
@@ -30,6 +31,7 @@ class Inputs:
     masks: list[Path]
     landmarks: list[Path]
     params: list[Path]
+    verdict: list[Path]
     model: Path
     state: Path
     code: str
@@ -38,6 +40,7 @@ class Inputs:
 
 def run(inputs: Inputs, mesh_head: MeshHead, held_out: HeldOut, progress: Progress) -> Path:
     """Train the mesh head, resuming from its state when settings, inputs and code are the same."""
+    require_health(inputs.verdict)
     sources = Sources.of(inputs)
     mark = fingerprint(code=inputs.code, settings=[mesh_head.model_dump(), held_out.model_dump()], inputs=sources.digests())
     views = gather(sources, held_out, mesh_head.size, "mesh_head")

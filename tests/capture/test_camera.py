@@ -8,8 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy.spatial.transform import Rotation
 
+from headcast.capture.calibration import check_calibration, focus
 from headcast.capture.camera import Camera
-from headcast.capture.capture import check_calibration, focus
 from headcast.errors import CaptureError
 
 POINTS = np.random.default_rng(0).normal(0, 0.1, (50, 3))

@@ -13,9 +13,9 @@ from PIL import Image
 from scipy.spatial.transform import Rotation
 
 from headcast.capture.capture import open_capture, raw_files
+from headcast.capture.film import VideoFilm
 from headcast.capture.video import read_video_frames
 from headcast.errors import AssetMissing, BadFile, CaptureError, HeadcastError
-from headcast.stages.download import check_video
 
 SERIALS = ["222200036", "222200037", "222200039", "222200046"]
 
@@ -48,6 +48,16 @@ def capture_template(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture
 def root(capture_template: Path, tmp_path: Path) -> Path:
     return Path(shutil.copytree(capture_template, tmp_path / "raw"))
+
+
+def copied_subject(template: Path, root: Path, subject: str) -> Path:
+    """The template's participant under another number."""
+    return Path(shutil.copytree(template / "001", root / subject))
+
+
+def copied_sequence(folder: Path, sequence: str, name: str) -> Path:
+    """A sequence of a participant under another name."""
+    return Path(shutil.copytree(folder / "sequences" / sequence, folder / "sequences" / name))
 
 
 def write(path: Path, value: object) -> None:
@@ -89,6 +99,12 @@ def test_per_serial_intrinsics_of_the_benchmark_sets_are_read(root: Path) -> Non
     assert [c.K[0, 0] for c in opened(root).cameras.values()] == [150, 151, 152, 153]
 
 
+def test_a_subject_with_a_name_of_its_own_may_lie_beside_the_participants(root: Path) -> None:
+    (root / "001").rename(root / "anna")
+    (root / "metadata_sequences.csv").write_text("ID,BACKGROUND,HAIR\n1,x,x\n")
+    assert list(open_capture("nersemble", root, "anna", "HAIR", None, 4).cameras) == sorted(SERIALS)
+
+
 def damage_missing_video(root: Path) -> None:
     (root / "001/sequences/HAIR/images/cam_222200037.mp4").unlink()
 
@@ -118,6 +134,25 @@ def damage_plate(root: Path) -> None:
     (root / "001/sequences/BACKGROUND/image_222200037.jpg").write_bytes(b"<html>log in</html>")
 
 
+def damage_intrinsics_of_a_camera(root: Path) -> None:
+    path = root / "001/calibration/camera_params.json"
+    params = json.loads(path.read_text())
+    params["intrinsics"] = {serial: [[150.0, 0, 22], [0, 150, 32], [0, 0, 1]] for serial in SERIALS[:-1]}
+    write(path, params)
+
+
+def damage_participants_table(root: Path) -> None:
+    (root / "metadata_participants.csv").write_text("ID,gender\n2,f\n")
+
+
+def damage_sequences_table(root: Path) -> None:
+    (root / "metadata_sequences.csv").write_text("ID,BACKGROUND,HAIR,FREE\n1,x,,x\n")
+
+
+def damage_table_is_a_page(root: Path) -> None:
+    (root / "metadata_sequences.csv").write_text("<html>\nlog in\n</html>")
+
+
 def damage_sequence(root: Path) -> None:
     shutil.rmtree(root / "001/sequences/HAIR")
 
@@ -132,6 +167,10 @@ def damage_sequence(root: Path) -> None:
         (damage_no_calibration_of_a_camera, BadFile, "222200036"),
         (damage_plate, BadFile, "image_222200037.jpg"),
         (damage_sequence, AssetMissing, "HAIR"),
+        (damage_intrinsics_of_a_camera, BadFile, "222200046 has no intrinsics"),
+        (damage_participants_table, CaptureError, "does not know participant 001"),
+        (damage_sequences_table, CaptureError, "has no sequence HAIR; it has FREE"),
+        (damage_table_is_a_page, BadFile, "no column ID"),
     ],
 )
 def test_damage_is_one_line_that_names_the_file(damage, kind: type[HeadcastError], names: str, root: Path) -> None:  # type: ignore[no-untyped-def]
@@ -144,11 +183,11 @@ def test_damage_is_one_line_that_names_the_file(damage, kind: type[HeadcastError
 @pytest.mark.parametrize("share", [0.0, 0.3, 0.7, 0.95])
 def test_a_truncated_video_is_found_without_decoding(share: float, root: Path) -> None:
     path = root / "001/sequences/HAIR/images/cam_222200037.mp4"
-    check_video(path)
+    VideoFilm(path).check()
     data = path.read_bytes()
     path.write_bytes(data[: int(len(data) * share)])
     with pytest.raises(BadFile, match=r"cam_222200037\.mp4"):
-        check_video(path)
+        VideoFilm(path).check()
 
 
 def test_the_video_is_decoded_in_order_with_times(root: Path) -> None:

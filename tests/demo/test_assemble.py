@@ -35,7 +35,7 @@ def test_the_capture_and_its_ground_truth_are_read_back(toy: Sources, capture: P
     assert tuple(opened.cameras) == SERIALS
     for serial in SERIALS:
         np.testing.assert_allclose(opened.cameras[serial].world_to_camera, toy.cameras[serial].world_to_camera, atol=1e-12)
-        frames = [frame.rgb for frame in read_video_frames(opened.videos[serial])]
+        frames = [frame.rgb for frame in read_video_frames(opened.films[serial].path)]
         assert [frame.shape for frame in frames] == [(HEIGHT, WIDTH, 3)] * FRAMES
         with Image.open(opened.plates[serial]) as image:
             plate = np.array(image).astype(float)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from headcast.capture.capture import check_calibration, focus
+from headcast.capture.calibration import check_calibration, focus
 from headcast.demo import cameras, performance
 from headcast.demo.geometry_files import control_quads
 from headcast.demo.surfaces import catmull_clark

@@ -27,7 +27,7 @@ def test_every_camera_has_its_video_plate_and_ground_truth(sequence: str) -> Non
     assert truth is not None
     assert len(capture.color) == 16
     for serial, camera in capture.cameras.items():
-        info = read_video_info(capture.videos[serial])
+        info = read_video_info(capture.films[serial].path)
         assert (info.frames, info.width, info.height) == (FRAMES, camera.width, camera.height)
         files = [truth.root / sequence / f"masks/cam_{serial}/frame_{frame:05d}.webp" for frame in range(FRAMES)]
         assert all(path.is_file() for path in files)
@@ -39,7 +39,7 @@ def test_frames_equal_the_plate_where_the_subject_is_not_and_landmarks_lie_on_th
     capture, truth = open_capture("nersemble", DEMO, "demo", "HAIR", None, 16), open_ground_truth(DEMO / "ground_truth")
     assert truth is not None
     alpha, face, depth = (getattr(truth, name)("HAIR", FRONT, 0) for name in ("alpha", "face", "depth"))
-    frame = next(read_video_frames(capture.videos[FRONT])).rgb.astype(float)
+    frame = next(read_video_frames(capture.films[FRONT].path)).rgb.astype(float)
     with Image.open(capture.plates[FRONT]) as image:
         plate = np.array(image).astype(float)
     assert np.abs(frame - plate)[alpha == 0].mean() < 1.5

@@ -26,8 +26,9 @@ def _own(*rules: str) -> frozenset[str]:
 
 AVATAR = _own("train_avatar", "evaluate", "score", "reenact")
 MESH = _own("train_mesh_head") | AVATAR
-ORIENTATION = _each("orientation_maps") | AVATAR
-MASKS = _each("hair_masks", "orientation_maps") | MESH
+DOCTOR = _each("doctor")
+ORIENTATION = _each("orientation_maps") | DOCTOR | AVATAR
+MASKS = _each("hair_masks", "orientation_maps") | DOCTOR | MESH
 MATTING = _each("matting") | MASKS
 FIT = _each("fit_head") | MASKS
 LANDMARKS = _each("landmarks") | FIT
@@ -41,11 +42,14 @@ AFTER: dict[str, frozenset[str]] = {
     "fit_head": FIT,
     "hair_masks": MASKS,
     "orientation_maps": ORIENTATION,
+    "doctor": DOCTOR,
     "train_mesh_head": MESH,
     "train_avatar": AVATAR,
     "evaluate": _own("evaluate"),
     "score": _own("score"),
     "reenact": _own("reenact"),
+    "import_gha": frozenset(),
+    "export_gha": frozenset(),
     "everything": frozenset({"head_model"}) | _each("download") | FRAMES,
 }
 """A stage of both sequences and what follows from it; the avatar, its figures and its film belong to the first sequence."""
@@ -154,7 +158,9 @@ def words_of(after: str) -> str:
     """How the documentation says which jobs these are."""
     if after in ("", "everything"):
         return after or "nothing"
-    return f"`{after}`" if after in ("evaluate", "score", "reenact") else f"`{after}` …"
+    if not AFTER[after]:
+        return "nothing"
+    return f"`{after}`" if after in ("doctor", "evaluate", "score", "reenact") else f"`{after}` …"
 
 
 def setting(name: str, value: str, after: str = "") -> Row:
@@ -220,8 +226,8 @@ IMAGING = "rules/imaging.smk"
 COMMAND = "python -m scripts.orientation_maps"
 LISTED = "[" + ", ".join(f'"{camera}"' for camera in CAMERAS) + "]"
 FEWER = "[" + ", ".join(f'"{camera}"' for camera in CAMERAS[:-1]) + "]"
-OF_ONE = ("download", "extract_frames", "matting", "landmarks", "fit_head", "hair_masks", "orientation_maps")
-SHARED = _each("fit_head", "hair_masks", "orientation_maps") | MESH
+OF_ONE = ("download", "extract_frames", "matting", "landmarks", "fit_head", "hair_masks", "orientation_maps", "doctor")
+SHARED = _each("fit_head", "hair_masks", "orientation_maps", "doctor") | MESH
 
 RAW = (
     row("a file of the raw capture", "none", lambda bench: None),
@@ -266,6 +272,7 @@ SETTINGS = (
     setting("landmarks", "{min_confidence: 0.4}", "landmarks"),
     setting("fitting", "{max_iterations: 50}", "fit_head"),
     setting("orientation_maps", "{angles: 48}", "orientation_maps"),
+    setting("doctor", "{allow_failures: [motion]}", "doctor"),
     setting("mesh_head", "{seed: 1}", "train_mesh_head"),
     setting("training", "{seed: 1}", "train_avatar"),
     setting("training", "{strands: 300}", "train_avatar"),
@@ -351,7 +358,7 @@ PRODUCTS = (
         "`mattes/manifest.json`",
         appended("own/mattes/manifest.json", " "),
         "`hair_masks` … of that sequence",
-        _own("hair_masks", "orientation_maps") | MESH,
+        _own("hair_masks", "orientation_maps", "doctor") | MESH,
     ),
     row("a product", "the date of `mattes/manifest.json`", touched("own/mattes/manifest.json")),
     row("a product", "`mattes/manifest.json` is removed", removed("own/mattes/manifest.json")),

@@ -88,6 +88,23 @@ def test_a_changed_product_is_refused_with_one_line(copied: Path, raw: Path) -> 
     assert "differs from its manifest" in said[0]
 
 
+def test_a_failed_check_stops_training_with_one_line(copied: Path, raw: Path) -> None:
+    verdict = copied / FOLDER / "doctor.json"
+    verdict.write_text(json.dumps({**json.loads(verdict.read_text()), "stops_training": ["scale"]}))
+    done = snakemake("--forcerun", "train_mesh_head", *options(raw), f"{FOLDER}/mesh_head.pth", folder=copied)
+    said = [line for line in done.stderr.splitlines() if line.startswith("headcast: ") and "doctor.allow_failures" in line]
+    assert done.returncode != 0
+    assert said and "the check scale failed" in said[0]
+
+
+def test_the_sequence_was_examined_before_training(finished: Path) -> None:
+    verdict = json.loads((finished / FOLDER / "doctor.json").read_text())
+    assert verdict["stops_training"] == []
+    assert not [finding for finding in verdict["findings"] if finding["level"] == "fail"]
+    assert (finished / FOLDER / "doctor.html").stat().st_size > 100_000
+    assert len(list((finished / FOLDER / "contact_sheets").glob("*.jpg"))) == 6
+
+
 def test_killed_training_goes_on_and_ends_in_the_same_avatar(finished: Path, copied: Path, raw: Path, tmp_path: Path) -> None:
     folder = copied
     (folder / AVATAR).unlink()

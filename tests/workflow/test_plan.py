@@ -13,7 +13,7 @@ import pytest
 ROOT = Path(__file__).parent.parent.parent
 AVATAR = "results/demo/HAIR/avatar.pth"
 SHARED = {"head_model", "train_mesh_head", "train_avatar"}
-STAGES = SHARED | {"download", "extract_frames", "matting", "landmarks", "fit_head", "hair_masks", "orientation_maps"}
+STAGES = SHARED | {"download", "extract_frames", "matting", "landmarks", "fit_head", "hair_masks", "orientation_maps", "doctor"}
 
 
 def snakemake(*arguments: str, folder: Path, **environment: str) -> subprocess.CompletedProcess[str]:
@@ -44,6 +44,24 @@ def test_the_plan_of_the_demo_has_every_stage_once_per_sequence(tmp_path: Path) 
     assert done.returncode == 0, done.stderr
     counts = jobs(done.stdout + done.stderr)
     assert {name: counts[name] for name in STAGES} == {name: 1 if name in SHARED else 2 for name in STAGES}
+
+
+def test_a_preprocessed_subject_needs_no_stage_before_the_fit(tmp_path: Path) -> None:
+    (tmp_path / "ready/anna").mkdir(parents=True)
+    subjects = "subjects={anna: {reader: gha, data_root: ready, fps: 25}}"
+    done = snakemake("-n", "--config", subjects, "--", "results/anna/TALK/avatar.pth", folder=tmp_path)
+    assert done.returncode == 0, done.stderr
+    expected = {"import_gha", "head_model", "fit_head", "doctor", "train_mesh_head", "train_avatar"}
+    assert set(jobs(done.stdout + done.stderr)) - {"total"} == expected
+
+
+def test_a_capture_of_one_s_own_is_asked_for_in_its_own_words(tmp_path: Path) -> None:
+    subjects = "subjects={anna: {reader: custom, data_root: mine}}"
+    done = snakemake("-n", "--config", subjects, "--", "results/anna/TALK/avatar.pth", folder=tmp_path)
+    assert done.returncode == 3
+    assert "headcast: mine/anna: " in done.stderr and "NERSEMBLE" not in done.stderr
+    without = snakemake("-n", "--config", "subjects={anna: {reader: gha}}", "--", "results/anna/TALK/avatar.pth", folder=tmp_path)
+    assert without.returncode == 2 and "needs fps" in without.stderr
 
 
 def test_the_workflow_is_lint_clean(tmp_path: Path) -> None:

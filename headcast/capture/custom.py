@@ -1,0 +1,76 @@
+"""A calibrated rig of one's own: ``cameras.json`` (see ``rig_files``), films, and plates or masks.
+
+``{root}/{subject}/cameras.json`` · ``sequences/{sequence}/{camera}.mp4`` or ``…/{camera}/*.png`` · ``background/{camera}.png`` ·
+``masks/{sequence}/{camera}.mp4`` or ``…/{camera}/*.png``; plates and masks are optional, all cameras have them or none.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+
+from headcast.capture.capture import Capture
+from headcast.capture.film import PICTURES, VIDEOS, Film, find_film, picture_size
+from headcast.capture.rig_files import Rig, read_rig
+from headcast.errors import AssetMissing, CaptureError
+
+
+def read(root: Path, subject: str, sequence: str, cameras: list[str] | None = None) -> Capture:
+    """Open ``{root}/{subject}``; every contradiction between calibration and pictures names its file."""
+    folder = root / subject
+    filmed = folder / "sequences" / sequence
+    if not filmed.is_dir():
+        raise AssetMissing(filmed, f"the raw capture of {subject}/{sequence} is not there", "place films there: docs/captures.md")
+    rig = read_rig(folder)
+    names = sorted(rig.cameras if cameras is None else cameras)
+    unknown = [name for name in names if name not in rig.cameras]
+    if unknown:
+        raise CaptureError(rig.files[0], f"camera {unknown[0]} is not calibrated", "remove it from extraction.cameras")
+    return Capture(
+        subject,
+        sequence,
+        {name: rig.cameras[name] for name in names},
+        {name: find_film(filmed, name, rig.fps) for name in names},
+        _plates(folder / "background", names, rig),
+        {},
+        rig.files,
+        _masks(folder / "masks" / sequence, names, rig),
+        {name: rig.distortion[name] for name in names},
+    )
+
+
+def files(root: Path, subject: str, sequence: str, cameras: list[str] | None = None) -> list[Path]:
+    """The raw files of a sequence that exist: calibration, films, plates, masks; with ``cameras``, theirs and the calibration."""
+    folder = root / subject
+    known = set(PICTURES) | set(VIDEOS)
+    calibration = [path for path in folder.glob("*") if path.suffix in (".json", ".npz", ".xml")] + sorted(folder.glob("*/*.txt"))
+    places = (folder / "sequences" / sequence, folder / "background", folder / "masks" / sequence)
+    found = [path for place in places for path in place.rglob("*") if path.suffix.lower() in known]
+    return calibration + [path for path in found if cameras is None or {path.stem, path.parent.name} & set(cameras)]
+
+
+def sequences(root: Path, subject: str) -> set[str]:
+    """The sequences that were filmed."""
+    return {path.name for path in (root / subject / "sequences").glob("*") if path.is_dir()}
+
+
+def _plates(folder: Path, names: Iterable[str], rig: Rig) -> dict[str, Path]:
+    """The plate of every camera, or none; its size must be the calibrated one."""
+    if not folder.is_dir():
+        return {}
+    plates = {}
+    for name in names:
+        found = [folder / f"{name}{suffix}" for suffix in PICTURES if (folder / f"{name}{suffix}").is_file()]
+        if not found:
+            raise CaptureError(
+                folder / f"{name}.png", f"camera {name} has no background plate", "film the empty set, or remove the folder"
+            )
+        camera = rig.cameras[name]
+        if picture_size(found[0]) != (camera.width, camera.height):
+            raise CaptureError(found[0], f"is {picture_size(found[0])} px, the calibration says {(camera.width, camera.height)}")
+        plates[name] = found[0]
+    return plates
+
+
+def _masks(folder: Path, names: Iterable[str], rig: Rig) -> dict[str, Film]:
+    return {name: find_film(folder, name, rig.fps) for name in names} if folder.is_dir() else {}
