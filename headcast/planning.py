@@ -249,7 +249,7 @@ class Plan:
         Path(layout.failures).unlink(missing_ok=True)
 
     def explain(self, failed: Iterable[Any]) -> None:
-        """A run failed: leave its failures and, for configured subjects, the summary as far as there is one; repeat every line last."""
+        """A run failed: leave its failures and, for configured subjects, what there is of the summary; repeat every line last."""
         failures = collect(failed, self._began)
         lines, places = [failure.line for failure in failures], [str(write_failures(Path(layout.failures), failures))]
         if any(failure.subject in self.cohort or not failure.subject for failure in failures):
