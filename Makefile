@@ -6,10 +6,10 @@ BIN := $(VENV)/bin
 SNAKEMAKE := snakemake --cores $(CORES)
 DEMO := results/demo/HAIR
 
-.PHONY: help demo test lint constraints clean
+.PHONY: help demo test lanes lint constraints clean
 help:
 	@sed -n 's/^# //p' Makefile
-	@echo "targets: demo test lint constraints clean"
+	@echo "targets: demo test lanes lint constraints clean"
 
 $(VENV)/.installed: pyproject.toml constraints.txt
 	@test -n "$(PYTHON)" || { echo "headcast: Python 3.11 or 3.12 is needed; set PYTHON=/path/to/python3.11" >&2; exit 1; }
@@ -18,7 +18,7 @@ $(VENV)/.installed: pyproject.toml constraints.txt
 	@$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[test]'
 	@touch $@
 
-## A run holds .snakemake/headcast.lock while it lives (so does every snakemake, see headcast/planning.py); only what a killed one
+## A run holds .snakemake/headcast.lock while it lives (so does every snakemake, see headcast/scheduler.py); only what a killed one
 ## left is unlocked. exec: a signal to make reaches snakemake, and with it the jobs.
 demo: $(VENV)/.installed
 	@export PATH="$(abspath $(BIN)):$$PATH"; mkdir -p .snakemake; exec 9>>.snakemake/headcast.lock; \
@@ -28,7 +28,11 @@ demo: $(VENV)/.installed
 	@$(BIN)/python -m headcast summary $(DEMO)
 
 test: $(VENV)/.installed
-	@PATH="$(abspath $(BIN)):$$PATH" $(BIN)/python -m pytest
+	@PATH="$(abspath $(BIN)):$$PATH" $(BIN)/python -m pytest -m "not (conda or slurm or faults)"
+
+## Whole environments, a real Slurm (root, Debian's slurm-wlm and munge), kills and full disks: about half an hour.
+lanes: $(VENV)/.installed
+	@PATH="$(abspath $(BIN)):$$PATH" $(BIN)/python -m pytest -m "conda or slurm or faults"
 
 lint: $(VENV)/.installed
 	@$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/mypy headcast
