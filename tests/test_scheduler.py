@@ -21,6 +21,7 @@ lead_jobs()
 take_jobs_along()
 jobs = [subprocess.Popen([sys.executable, *more]) for more in (["-m", "scripts.job"], ["-c", "import time; time.sleep(30)"])]
 while not os.path.exists("told"):
+    assert jobs[0].poll() is None
     time.sleep(0.02)
 try:
     print("ready", flush=True)
@@ -43,6 +44,7 @@ time.sleep(30)
 def scheduler(tmp_path: Path):  # type: ignore[no-untyped-def]
     """A process that leads one job and runs one other program."""
     (tmp_path / "scripts").mkdir()
+    (tmp_path / "scripts/__init__.py").touch()
     (tmp_path / "scripts/job.py").write_text(JOB)
     environment = {**os.environ, "PYTHONPATH": f"{ROOT}"}
     code = "import signal; signal.signal(signal.SIGTERM, lambda *_: None)\n" + SCHEDULER
