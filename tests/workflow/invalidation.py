@@ -48,11 +48,11 @@ AFTER: dict[str, frozenset[str]] = {
     "evaluate": _own("evaluate"),
     "score": _own("score"),
     "reenact": _own("reenact"),
-    "import_gha": frozenset(),
-    "export_gha": frozenset(),
     "everything": frozenset({"head_model"}) | _each("download") | FRAMES,
 }
 """A stage of both sequences and what follows from it; the avatar, its figures and its film belong to the first sequence."""
+ASIDE = ("import_gha", "export_gha", "summarise")
+"""Stages of which the finished run holds nothing."""
 NOTHING: frozenset[str] = frozenset()
 
 
@@ -299,6 +299,7 @@ SETTINGS = (
 CODE = (
     *(code(f"stages/{stage}", stage) for stage in AFTER if stage not in ("everything", "evaluate")),
     Row("code", "`headcast/stages/evaluate.py`", code("stages/evaluate").act, "`evaluate`, `score`", _own("evaluate", "score")),
+    *(code(f"stages/{stage}") for stage in ASIDE),
     code("stages/views", "extract_frames"),
     code("stages/training_views", "train_mesh_head"),
     code("errors", "everything"),
