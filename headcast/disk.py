@@ -13,6 +13,7 @@ from typing import NamedTuple, Protocol
 
 from headcast import layout
 from headcast.capture.capture import raw_files
+from headcast.capture.film import VIDEOS
 from headcast.capture.video import read_video_info
 from headcast.config import Config
 from headcast.errors import BadFile, OutOfResources
@@ -101,7 +102,8 @@ def written(rule: str, volume: Volume, config: Config) -> float:
 def check_disk(config: Config, jobs: Iterable[Job], folder: Path = Path(layout.RESULTS)) -> str:
     """Before anything runs: what the jobs will write has to fit; ``OutOfResources`` says what is missing. Returns what it found.
 
-    Captures that are still to be downloaded cannot be counted; their stages meet a full disk, if it comes to that, by themselves.
+    Captures that are still to be downloaded, or that lie there as pictures, are not counted; their stages meet a full disk, if it
+    comes to that, by themselves.
     """
     needed: dict[str, float] = {}
     known: dict[tuple[str, str], Volume | None] = {}
@@ -112,14 +114,14 @@ def check_disk(config: Config, jobs: Iterable[Job], folder: Path = Path(layout.R
         needed[job.rule.name] = needed.get(job.rule.name, 0) + written(job.rule.name, known.get(whose) or NOTHING, config)
     said = require_disk(needed, folder, config.disk.reserve_gb * GB)
     uncounted = sum(volume is None for volume in known.values())
-    return said + (f"; {uncounted} sequences that are still to be downloaded are not counted" if uncounted else "")
+    return said + (f"; {uncounted} sequences without films yet are not counted" if uncounted else "")
 
 
 def filmed(config: Config, subject: str, sequence: str) -> Volume | None:
     """How much there is of a sequence, from its files and the container of one video; None when it is not there yet."""
     extraction = config.extraction
     reader, root = config.subject(subject).reader, config.capture_root(subject)
-    videos = [path for path in raw_files(reader, root, subject, sequence, extraction.cameras) if path.suffix == ".mp4"]
+    videos = [path for path in raw_files(reader, root, subject, sequence, extraction.cameras) if path.suffix in VIDEOS]
     try:
         frames = read_video_info(videos[0]).frames if videos else 0
     except BadFile:

@@ -57,7 +57,7 @@ def test_a_run_that_does_not_fit_is_refused_with_the_figures(capture_template: P
 def test_a_run_that_fits_is_told_and_what_is_not_there_yet_is_not_counted(capture_template: Path, tmp_path: Path) -> None:
     said = check_disk(settings(capture_template), [job("extract_frames"), job("download", "258")], tmp_path)
     assert "this run writes about" in said
-    assert "1 sequences that are still to be downloaded are not counted" in said
+    assert "1 sequences without films yet are not counted" in said
 
 
 def test_free_space_of_a_folder_that_is_yet_to_be_made(tmp_path: Path) -> None:
