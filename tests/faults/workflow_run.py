@@ -146,7 +146,7 @@ class Run:
     def has_begun(self, job: int) -> bool:
         """Whether a job has claimed its log; before that it only imports."""
         with suppress(OSError):
-            return ".log" in os.readlink(f"/proc/{job}/fd/1")
+            return os.readlink(f"/proc/{job}/fd/1").endswith(".lock")
         return False
 
     def cpu_seconds(self, job: int) -> float:
