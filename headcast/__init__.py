@@ -9,12 +9,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from headcast.version import __version__
+
 if TYPE_CHECKING:
     from pathlib import Path
 
     from headcast.avatar.avatar import Avatar
 
-__version__ = "0.1.0"
 __all__ = ["__version__", "load_avatar"]
 
 

@@ -16,8 +16,8 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-from headcast import __version__
 from headcast.errors import AssetMissing, BadFile
+from headcast.version import __version__
 
 LOCK = Path(__file__).with_name("assets.lock.json")
 
