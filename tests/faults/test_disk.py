@@ -19,7 +19,7 @@ from headcast.formats.intermediates import size_on_disk
 from tests.workflow.test_plan import ROOT, snakemake
 from tests.workflow.tiny import FOLDER, TARGETS, options
 
-pytestmark = pytest.mark.workflow
+pytestmark = pytest.mark.faults
 ROOM = 160 << 20
 OUTPUTS = {
     "head_model": ["results/models/open.npz"],
