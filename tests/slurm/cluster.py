@@ -89,7 +89,7 @@ class Cluster:
 
 
 def left_behind() -> list[int]:
-    """Processes of this cluster's jobs; a requeued job's Snakemake has been seen to outlive it, out of proctrack/linuxproc's sight."""
+    """Processes of this cluster's jobs: a requeued job's Snakemake was seen to outlive it, an orphan out of linuxproc's sight."""
     found = []
     for path in Path("/proc").glob("[0-9]*/environ"):
         with suppress(OSError):
