@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import os
 import shutil
+import signal
 import socket
 import subprocess
 import tempfile
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -70,7 +71,7 @@ class Cluster:
         return "\n".join(f"== {path.name}\n{path.read_text(errors='replace')[-3000:]}" for path in (self.folder / "log").iterdir())
 
     def stop(self) -> None:
-        """Cancel what runs, then end the daemons in reverse order."""
+        """Cancel what runs, then end the daemons in reverse order, and what of a job has outlived its shepherd."""
         _said("scancel", "--full", "--user", "root")
         deadline = time.monotonic() + STOP_SECONDS
         while _said("squeue", "-h", "-t", "running,completing") and time.monotonic() < deadline:
@@ -82,6 +83,19 @@ class Cluster:
             except subprocess.TimeoutExpired:
                 daemon.kill()
                 daemon.wait()
+        for process in left_behind():
+            with suppress(ProcessLookupError):
+                os.kill(process, signal.SIGKILL)
+
+
+def left_behind() -> list[int]:
+    """Processes of this cluster's jobs: a requeued job's Snakemake was seen to outlive it, an orphan out of linuxproc's sight."""
+    found = []
+    for path in Path("/proc").glob("[0-9]*/environ"):
+        with suppress(OSError):
+            if b"SLURM_CLUSTER_NAME=headcast" in path.read_bytes().split(b"\0"):
+                found.append(int(path.parent.name))
+    return found
 
 
 @contextmanager

@@ -178,7 +178,7 @@ def test_jobs_that_ask_for_a_gpu_land_on_its_partition_and_no_others_do(story: S
     partitions = {rule: {finished[number]["Partition"] for number in numbers} for rule, numbers in story.jobs().items()}
     assert {rule for rule, names in partitions.items() if names == {"gpu"}} == {"train_mesh_head", "train_avatar"}
     assert {rule for rule, names in partitions.items() if names == {"cpu"}} == set(partitions) - {"train_mesh_head", "train_avatar"}
-    assert finished[story.jobs()["train_avatar"][-1]]["Tres"].startswith("cpu=8,mem=16000M,")
+    assert finished[story.jobs()["train_avatar"][0]]["Tres"].startswith("cpu=8,mem=16000M,")
     assert "TresPerJob=gres:gpu:1" in cluster.ask("scontrol", "show", "job", story.jobs()["train_avatar"][-1])
 
 
