@@ -25,12 +25,12 @@ def outside(modules: Iterable[str], root: Path) -> dict[str, set[str]]:
     seen: set[tuple[str, bool]] = set()
     while todo:
         module, importer, whole = todo.pop()
-        parent, _, _ = module.rpartition(".")
+        parent, _, name = module.rpartition(".")
         path = source(root, module)
         if module.partition(".")[0] not in PROJECT:
             found.setdefault(module.partition(".")[0], set()).add(importer)
         elif path is None and parent:  # a name in a module
-            todo.append((parent, importer, True))
+            todo.append((parent, importer, calls(root, parent, name)))
         elif path is not None and (module, whole) not in seen:
             seen.add((module, whole))
             names = imports(path.read_text(encoding="utf-8"), root, whole or path.name != "__init__.py")
@@ -43,6 +43,13 @@ def source(root: Path, module: str) -> Path | None:
     """The file of a project module; ``None`` where the name is not a module."""
     base = root.joinpath(*module.split("."))
     return next((path for path in (base.with_suffix(".py"), base / "__init__.py") if path.exists()), None)
+
+
+def calls(root: Path, module: str, name: str) -> bool:
+    """Whether ``name`` of ``module`` can be called, so that what the module imports in functions may happen."""
+    path = source(root, module)
+    body = ast.parse(path.read_text(encoding="utf-8")).body if path else []
+    return any(isinstance(node, ast.FunctionDef | ast.ClassDef) and node.name == name for node in body)
 
 
 def imports(code: str, root: Path, whole: bool = True) -> set[str]:

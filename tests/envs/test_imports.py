@@ -24,7 +24,7 @@ BACKENDS = {"fast": "headcast.fast"}
 FILES = {
     "scripts/stage.py": "from headcast.stage import run\n",
     "scripts/helper.py": "import used_by_helper\n",
-    "headcast/__init__.py": "import at_the_door\n\n\ndef load():\n    import behind_the_door\n",
+    "headcast/__init__.py": "import at_the_door\n\nVERSION = '1'\n\n\ndef load():\n    import behind_the_door\n",
     "headcast/stage.py": STAGE,
     "headcast/maths.py": "import json\n\n\ndef work():\n    import lazily\n",
     "headcast/fast.py": 'from importlib import import_module\n\n\ndef run():\n    return import_module("on_demand")\n',
@@ -53,6 +53,11 @@ def test_code_for_another_process_and_scripts_that_are_run_count(project: Path) 
 def test_what_a_package_does_when_called_counts_for_those_that_take_a_name_from_it(project: Path) -> None:
     (project / "headcast/caller.py").write_text("from headcast import load\n")
     assert set(outside(["headcast.caller"], project)) == {"at_the_door", "behind_the_door"}
+
+
+def test_a_constant_of_a_package_brings_nothing_that_its_functions_import(project: Path) -> None:
+    (project / "headcast/teller.py").write_text("from headcast import VERSION\n")
+    assert set(outside(["headcast.teller"], project)) == {"at_the_door"}
 
 
 def test_it_says_which_file_imports(project: Path) -> None:
