@@ -70,6 +70,11 @@ def test_a_file_that_was_only_touched_and_one_that_was_not_used_change_nothing(r
     assert state(root) == "first"
 
 
+def test_a_list_that_names_no_state_is_not_asked_for_one(root: Path) -> None:
+    listed(root, "")
+    assert len(state(root)) == 12
+
+
 def test_a_damaged_list_is_no_reason_to_believe_anything(root: Path) -> None:
     listed(root, "first").write_text("{")
     assert state(root) != "first"
