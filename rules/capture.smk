@@ -40,6 +40,7 @@ ruleorder: import_gha > orientation_maps
 
 rule import_gha:
     """Take every product before the fit from a folder that was preprocessed for Gaussian Head Avatar."""
+    input: at.download
     output:
         images=at.images, cameras=at.cameras, background=at.background, mattes=at.mattes, masks=at.hair_masks,
         orientation=at.orientation_maps, landmarks=at.landmarks,
@@ -48,8 +49,7 @@ rule import_gha:
     benchmark: at.benchmark("import_gha")
     conda: "../envs/parsing.yaml"
     params:
-        code=code_hash("headcast.stages.import_gha"), settings=settings.settings("extraction"), root=plan.root, fps=plan.rate,
-        raw=plan.raw,
+        code=code_hash("headcast.stages.import_gha"), settings=settings.settings("extraction"), root=plan.root, fps=plan.rate
     threads: 4
     resources: mem_mb=doubling(4_000), runtime=120
     message: "taking the preprocessed {wildcards.subject}/{wildcards.sequence}"

@@ -6,8 +6,9 @@ import hashlib
 from dataclasses import dataclass
 from pathlib import Path
 
+from headcast.capture import gha
 from headcast.capture.camera import Camera
-from headcast.capture.capture import Capture, open_capture
+from headcast.capture.capture import PREPROCESSED, Capture, open_capture, raw_files
 from headcast.capture.download import download_participants, has_link
 from headcast.capture.film import Film, read_picture
 from headcast.command import Progress
@@ -31,16 +32,16 @@ class Inputs:
 def run(inputs: Inputs, extraction: Extraction, progress: Progress) -> Path:
     """Check every file of the raw capture of one sequence, bringing what is missing or short, and list them."""
     try:
-        capture = whole_capture(inputs, extraction)
+        files = whole_files(inputs, extraction)
     except HeadcastError as error:
         if not can_be_fetched(inputs, error):
             raise
         download_participants(inputs.data_root, [inputs.subject], [inputs.sequence], extraction.cameras)
-        capture = whole_capture(inputs, extraction)
+        files = whole_files(inputs, extraction)
     listed = {}
-    for number, path in enumerate(capture.files, start=1):
+    for number, path in enumerate(files, start=1):
         listed[path.relative_to(inputs.data_root).as_posix()] = {"bytes": path.stat().st_size, "sha256": _sha256(path)}
-        progress(number, len(capture.files))
+        progress(number, len(files))
     return write_raw(inputs.output, inputs.subject, inputs.sequence, listed, inputs.state)
 
 
@@ -49,6 +50,14 @@ def can_be_fetched(inputs: Inputs, error: HeadcastError) -> bool:
     ours = inputs.reader == "nersemble" and PARTICIPANT.fullmatch(inputs.subject) is not None
     stale = not Path(error.where).exists() or Path(error.where).suffix == ".csv"
     return ours and has_link() and (isinstance(error, AssetMissing | BadFile) or stale)
+
+
+def whole_files(inputs: Inputs, extraction: Extraction) -> list[Path]:
+    """The files of a capture that was looked into, or of a preprocessed sequence of which every view is there."""
+    if inputs.reader not in PREPROCESSED:
+        return whole_capture(inputs, extraction).files
+    gha.read(inputs.data_root, inputs.subject, inputs.sequence, extraction.cameras)
+    return raw_files(inputs.reader, inputs.data_root, inputs.subject, inputs.sequence, extraction.cameras)
 
 
 def whole_capture(inputs: Inputs, extraction: Extraction) -> Capture:

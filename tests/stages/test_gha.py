@@ -19,7 +19,7 @@ from headcast.formats.frames import read_background, read_cameras, read_images
 from headcast.formats.maps import read_masks, read_mattes, read_orientations
 from headcast.formats.track import read_landmarks, write_head_params
 from headcast.heads.model import neutral_parameters
-from headcast.stages import export_gha, import_gha
+from headcast.stages import download, export_gha, import_gha
 from tests.doctor.ball_capture import SIZE, BallCapture, healthy
 from tests.heads.loaded import cache_path, loaded_head
 
@@ -123,6 +123,12 @@ def test_what_was_exported_is_read_back_to_the_same_products(exported: Path, tmp
     np.testing.assert_allclose(landmarks.points, ball.agreed, atol=1e-3)
     assert np.isnan(landmarks.points[1, 3]).all() and np.isnan(landmarks.dense).all()
     assert {path.name for path in files(exported / "export", "ball", "TALK")} >= {"image_c2.jpg", "camera_c2.npz"}
+
+
+def test_its_files_are_listed_like_those_of_any_capture(exported: Path, tmp_path: Path) -> None:
+    inputs = download.Inputs("ball", "TALK", exported / "export", "gha", tmp_path / "download.json", "state")
+    listed = json.loads(download.run(inputs, Extraction(), lambda *_: None).read_text())["files"]
+    assert f"{BELOW}/images/0001/image_c2.jpg" in listed and f"{BELOW}/cameras/0001/camera_c2.npz" in listed
 
 
 def test_stride_and_cameras_select(exported: Path, tmp_path: Path) -> None:

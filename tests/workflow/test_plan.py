@@ -51,7 +51,7 @@ def test_a_preprocessed_subject_needs_no_stage_before_the_fit(tmp_path: Path) ->
     subjects = "subjects={anna: {reader: gha, data_root: ready, fps: 25}}"
     done = snakemake("-n", "--config", subjects, "--", "results/anna/TALK/avatar.pth", folder=tmp_path)
     assert done.returncode == 0, done.stderr
-    expected = {"import_gha", "head_model", "fit_head", "doctor", "train_mesh_head", "train_avatar"}
+    expected = {"download", "import_gha", "head_model", "fit_head", "doctor", "train_mesh_head", "train_avatar"}
     assert set(jobs(done.stdout + done.stderr)) - {"total"} == expected
 
 
