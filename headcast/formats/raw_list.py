@@ -41,10 +41,9 @@ def state_of(path: Path, root: Path, files: Iterable[Path]) -> str:
     with suppress(BadFile, FileNotFoundError):
         content, written = read_raw(path), path.stat().st_mtime_ns
         listed = content["files"]
-        same = bool(content.get("state")) and all(
-            name in present and _unchanged(present[name], entry, written) for name, entry in listed.items()
-        )
-        if same and all(file.stat().st_mtime_ns <= written for name, file in present.items() if name not in listed):
+        same = all(name in present and _unchanged(present[name], entry, written) for name, entry in listed.items())
+        new = any(file.stat().st_mtime_ns > written for name, file in present.items() if name not in listed)
+        if same and not new and content.get("state"):
             return str(content["state"])
     states = [(name, file.stat().st_size, file.stat().st_mtime_ns) for name, file in sorted(present.items())]
     return hashlib.sha256(repr(states).encode()).hexdigest()[:12]
