@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import fcntl
 import multiprocessing
+import os
 import threading
 import time
 from collections.abc import Iterator
@@ -306,18 +307,21 @@ def test_downloads_of_a_participant_wait_for_each_other_and_for_a_client_that_ou
 ) -> None:
     monkeypatch.setenv(LINK, "http://127.0.0.1:9")
     monkeypatch.setattr(
-        "headcast.capture.download.CLIENT", "import pathlib, sys, time; pathlib.Path(sys.argv[1], 'up').touch(); time.sleep(60)"
+        "headcast.capture.download.CLIENT", "import pathlib, sys, time; pathlib.Path(sys.argv[3], 'up').touch(); time.sleep(60)"
     )
-    stage = multiprocessing.get_context("fork").Process(target=download_participant, args=(tmp_path, "001", "HAIR", None))
+    stage = multiprocessing.get_context("fork").Process(target=download_participants, args=(tmp_path, ["001"], ["HAIR"], None))
     stage.start()
     while not (tmp_path / "up").exists():
         assert stage.is_alive()
         time.sleep(0.02)
-    client = psutil.Process(stage.pid).children()[0]
+    fetching = psutil.Process(stage.pid).children()[0]
     stage.kill()
     stage.join()
-    with open(tmp_path / ".001.lock", "w") as lock:
+    lock = os.open(tmp_path, os.O_RDONLY)
+    try:
         with pytest.raises(BlockingIOError):
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        client.kill()
+        fetching.kill()
         fcntl.flock(lock, fcntl.LOCK_EX)
+    finally:
+        os.close(lock)
