@@ -46,6 +46,7 @@ SCRIPT = """
 import os, sys, time
 from pathlib import Path
 from headcast.formats.manifest import write_product
+from headcast.signals import catch_signals
 from headcast.stages.views import write_members
 
 def work(folder):
@@ -53,6 +54,7 @@ def work(folder):
     time.sleep(60)
 
 if __name__ == "__main__":
+    catch_signals()  # as every stage; a shell's background job starts with SIGINT ignored
     with write_product(Path(sys.argv[1], "product/manifest.json"), "test") as writer:
         write_members(writer, work, [(sys.argv[1],)] * 2, 2, print)
 """
