@@ -53,7 +53,8 @@ def _parse(path: Path) -> tuple[str, tuple[str, ...]]:
         if isinstance(node, ast.Import):
             imports += [alias.name for alias in node.names]
         elif isinstance(node, ast.ImportFrom) and node.module:
-            imports += [node.module, *(f"{node.module}.{alias.name}" for alias in node.names)]
+            imports += [f"{node.module}.{alias.name}" for alias in node.names]
+            imports += [node.module] if "." in node.module else []  # the root's functions import what none but they need
         elif isinstance(node, ast.Constant) and isinstance(node.value, str):
             if MODULE.fullmatch(node.value):
                 imports.append(node.value)
