@@ -6,9 +6,13 @@ import shutil
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 
 from tests.workflow.test_plan import ROOT, snakemake
 from tests.workflow.tiny import AVATAR, TARGETS, options
+
+settings.register_profile("steady", deadline=None)  # a loaded machine is no failure
+settings.load_profile("steady")
 
 
 @pytest.fixture(scope="session")
