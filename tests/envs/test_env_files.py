@@ -207,7 +207,7 @@ def test_every_package_of_the_card_is_where_it_is_used() -> None:
     reference = environment("reference")
     assert {"pytorch3d", "kaolin"} <= {spec.split()[0] for spec in reference.conda}
     for package in ("diff-gaussian-rasterization", "simple-knn"):
-        assert re.search(rf"^# .*pip install --no-build-isolation .*{package}\S*@[0-9a-f]{{40}}", reference.text, re.M), package
+        assert re.search(rf"^# .*\b{package}\b", reference.text, re.M), package
     assert "optional" in reference.text.splitlines()[0]
 
 
