@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import csv
 import json
-import os
 import shutil
 import subprocess
 import sys
@@ -31,7 +30,7 @@ SEQUENCES = [
 ]
 PER_SEQUENCE = ["download", "extract_frames", "matting", "landmarks", "fit_head", "hair_masks", "orientation_maps"]
 JOBS = len(PER_SEQUENCE) + 4  # of a pair: those, doctor, train_mesh_head, train_avatar, evaluate
-LIMIT_S, LIMIT_KB = 90, 800_000  # aim 60 s and 600 MB; what it takes is printed
+LIMIT_S, LIMIT_MB = 90, 800  # aim 60 s and 600 MB; what it takes is printed
 
 
 def raw(root: Path, subjects: int, sequences: int) -> Path:
@@ -92,20 +91,28 @@ def test_batches_cover_everything_once(three: Path, tmp_path: Path) -> None:
     assert planned(tmp_path, "--batch", "all=1/3", *asked(three), "all")["train_avatar"] == 2
 
 
+MEASURED = """
+import resource, subprocess, sys
+status = subprocess.call(sys.argv[2:], stdout=sys.stderr)
+used = resource.getrusage(resource.RUSAGE_CHILDREN)
+open(sys.argv[1], "w").write(f"{used.ru_utime + used.ru_stime} {used.ru_maxrss / 1000}")
+sys.exit(status)
+"""
+
+
 def test_a_hundred_subjects_are_planned_in_about_a_minute(tmp_path: Path) -> None:
+    """Measured by a small process between: Linux counts what a process held before exec, here the tests themselves, as its peak."""
     root = raw(tmp_path / "raw", 100, len(SEQUENCES))
     command = [sys.executable, "-m", "snakemake", "--snakefile", str(ROOT / "Snakefile"), "--cores", "2", "-n", "--quiet", "rules"]
-    with open(tmp_path / "said", "w") as said:
-        process = subprocess.Popen([*command, *asked(root), "all"], cwd=tmp_path, stdout=said, stderr=said)
-        _, status, usage = os.wait4(process.pid, 0)
-        process.returncode = os.waitstatus_to_exitcode(status)
-    text = (tmp_path / "said").read_text()
-    assert process.returncode == 0, text[-3000:]
+    measured = [sys.executable, "-c", MEASURED, str(tmp_path / "used")]
+    said = subprocess.run([*measured, *command, *asked(root), "all"], cwd=tmp_path, text=True, stderr=subprocess.PIPE)
+    assert said.returncode == 0, said.stderr[-3000:]
     pairs = 100 * len(SEQUENCES)
-    assert jobs(text)["total"] == JOBS * pairs + 2
-    print(f"{JOBS * pairs + 2} jobs: {usage.ru_utime + usage.ru_stime:.1f} s of one core, {usage.ru_maxrss / 1000:.0f} MB")
-    assert usage.ru_utime + usage.ru_stime <= LIMIT_S
-    assert usage.ru_maxrss <= LIMIT_KB
+    assert jobs(said.stderr)["total"] == JOBS * pairs + 2
+    seconds, megabytes = map(float, (tmp_path / "used").read_text().split())
+    print(f"{JOBS * pairs + 2} jobs: {seconds:.1f} s of one core, {megabytes:.0f} MB")
+    assert seconds <= LIMIT_S
+    assert megabytes <= LIMIT_MB
 
 
 def test_what_was_downloaded_is_not_done_again(server: Server, tmp_path: Path) -> None:
