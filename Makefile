@@ -18,7 +18,7 @@ $(VENV)/.installed: pyproject.toml constraints.txt
 	@$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[test]'
 	@touch $@
 
-## A run holds .snakemake/headcast.lock while it lives (so does every snakemake, see headcast/scheduler.py); only what a killed one
+## A run holds .snakemake/headcast.lock while it lives (so does every snakemake, see headcast/workflow/scheduler.py); only what a killed one
 ## left is unlocked. exec: a signal to make reaches snakemake, and with it the jobs.
 demo: $(VENV)/.installed
 	@export PATH="$(abspath $(BIN)):$$PATH"; mkdir -p .snakemake; exec 9>>.snakemake/headcast.lock; \

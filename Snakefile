@@ -15,11 +15,11 @@ sys.path.insert(0, str(HERE))
 
 from headcast import layout as at
 from headcast.config import NAME, load_config
-from headcast.disk import check_disk
-from headcast.fingerprint import code_hash
+from headcast.workflow.disk import check_disk
+from headcast.workflow.fingerprint import code_hash
 from headcast.head_files import HEAD_MODELS
-from headcast.planning import Plan, doubling, one_line, pictured
-from headcast.scheduler import lead_jobs, share_gpu, share_package, take_jobs_along
+from headcast.workflow.planning import Plan, doubling, one_line, pictured
+from headcast.workflow.scheduler import lead_jobs, share_gpu, share_package, take_jobs_along
 
 configfile: HERE / "workflow_config.yaml"
 report: "rules/report/workflow.rst"

@@ -14,7 +14,7 @@ from typing import Any
 from headcast.errors import BadFile, HeadcastError
 from headcast.formats.intermediates import remove_intermediates
 from headcast.layout import summary_page, summary_table, under
-from headcast.memory import readable
+from headcast.process.memory import readable
 
 
 def summary(folder: Path) -> str:

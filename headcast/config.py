@@ -15,8 +15,8 @@ from typing import Annotated, Any, Literal, TypeVar
 import yaml
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
 
-from headcast.cohort import NAME, SELECTOR, listed, matches
 from headcast.errors import ConfigError
+from headcast.workflow.cohort import NAME, SELECTOR, listed, matches
 
 FILE = "workflow_config.yaml"
 PARTICIPANT = re.compile(r"\d{3}")

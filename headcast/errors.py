@@ -8,7 +8,7 @@ HeadcastError
 ├── Diverged         6   stage, step, first non-finite term, last good checkpoint
 └── OutOfResources   7   disk or memory: needed, available, the setting to lower
 
-A message is one line, ``<file or key>: <what is wrong>; <what to do>``; ``headcast.command`` prints it and exits with the code.
+A message is one line, ``<file or key>: <what is wrong>; <what to do>``; ``process.command`` prints it and exits with the code.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """Examine capture and preprocessing of a sequence before training."""
 
-from headcast.command import command
+from headcast.process.command import command
 from headcast.stages.doctor import Inputs, run
 
 if __name__ == "__main__":

@@ -1,6 +1,6 @@
 """Check the raw capture of a sequence, downloading it first when it is missing."""
 
-from headcast.command import command
+from headcast.process.command import command
 from headcast.stages.download import Inputs, run
 
 if __name__ == "__main__":

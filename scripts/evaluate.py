@@ -1,6 +1,6 @@
 """Measure the avatar on held-out views."""
 
-from headcast.command import command
+from headcast.process.command import command
 from headcast.stages.evaluate import Inputs, run
 
 if __name__ == "__main__":

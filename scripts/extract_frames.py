@@ -1,6 +1,6 @@
 """Turn raw videos into working images with cameras and plates."""
 
-from headcast.command import command
+from headcast.process.command import command
 from headcast.stages.extract_frames import Inputs, run
 
 if __name__ == "__main__":

@@ -1,6 +1,6 @@
 """Build and cache a head model."""
 
-from headcast.command import command
+from headcast.process.command import command
 from headcast.stages.head_model import Inputs, run
 
 if __name__ == "__main__":

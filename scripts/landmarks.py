@@ -1,6 +1,6 @@
 """Detect facial landmarks in every view."""
 
-from headcast.command import command
+from headcast.process.command import command
 from headcast.stages.landmarks import Inputs, run
 
 if __name__ == "__main__":

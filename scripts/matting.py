@@ -1,6 +1,6 @@
 """Matte every view against its plate."""
 
-from headcast.command import command
+from headcast.process.command import command
 from headcast.stages.matting import Inputs, run
 
 if __name__ == "__main__":

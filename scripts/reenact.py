@@ -1,6 +1,6 @@
 """Render a film of the avatar driven by a track."""
 
-from headcast.command import command
+from headcast.process.command import command
 from headcast.stages.reenact import Inputs, run
 
 if __name__ == "__main__":

@@ -1,6 +1,6 @@
 """Score every stage against ground truth."""
 
-from headcast.command import command
+from headcast.process.command import command
 from headcast.stages.score import Inputs, run
 
 if __name__ == "__main__":

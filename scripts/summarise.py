@@ -1,6 +1,6 @@
 """The results of all subjects side by side."""
 
-from headcast.command import command
+from headcast.process.command import command
 from headcast.stages.summarise import Inputs, run
 
 if __name__ == "__main__":

@@ -1,6 +1,6 @@
 """Train the mesh head (stage one)."""
 
-from headcast.command import command
+from headcast.process.command import command
 from headcast.stages.train_mesh_head import Inputs, run
 
 if __name__ == "__main__":

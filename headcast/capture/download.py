@@ -25,7 +25,7 @@ TIMEOUT_S = 60.0
 LEAST_SECRET = 4  # characters; shorter parts of the link are words that occur anywhere
 CLIENT = """
 import os, pathlib, socket, sys
-from headcast.signals import follow_parent
+from headcast.process.signals import follow_parent
 socket.setdefaulttimeout(float(sys.argv[1]))
 from nersemble_data.scripts.manage_data import download
 follow_parent(os.getppid())

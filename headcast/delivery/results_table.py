@@ -14,7 +14,7 @@ from typing import Any
 from headcast import layout
 from headcast.delivery.licences import RIGHTS, SAYS, verdict
 from headcast.errors import BadFile
-from headcast.failures import Failure, read_failures
+from headcast.workflow.failures import Failure, read_failures
 
 FIGURES: dict[str, tuple[str, str]] = {
     "psnr": ("held_out_cameras", "psnr"),

@@ -12,7 +12,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
-from headcast.shortage import fills_disk, full_disk
+from headcast.process.shortage import fills_disk, full_disk
 
 
 @contextmanager

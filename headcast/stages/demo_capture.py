@@ -11,13 +11,13 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 
-from headcast.command import Progress
 from headcast.demo import truth_cache
 from headcast.demo.assemble import Sources, assemble
 from headcast.demo.capture import write_bundle
 from headcast.demo.truth_cache import TruthCache
 from headcast.errors import OutOfResources
 from headcast.formats.atomic import write_json
+from headcast.process.command import Progress
 
 logger = logging.getLogger(__name__)
 RENDERER = Path(__file__).resolve().parents[2] / "scripts" / "demo_render.py"

@@ -12,7 +12,6 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from headcast.command import Progress
 from headcast.config import Doctor
 from headcast.doctor import drawing
 from headcast.doctor.checks import CHECKS, Finding, verdict
@@ -28,6 +27,7 @@ from headcast.formats.manifest import Product
 from headcast.formats.maps import read_masks, read_mattes, read_orientations
 from headcast.formats.track import read_detections, read_landmarks, read_surface
 from headcast.imaging.landmarks import eye_distances, projections, triangulate
+from headcast.process.command import Progress
 
 MEMBERS = {"images": "image", "mattes": "matte", "masks": "labels", "orientation": "orientation"}
 SHEET_FRAMES, SHEET_CAMERAS = 3, 8

@@ -11,10 +11,10 @@ from headcast.capture.camera import Camera
 from headcast.capture.capture import PREPROCESSED, Capture, open_capture, raw_files
 from headcast.capture.download import download_participants, has_link
 from headcast.capture.film import Film, read_picture
-from headcast.command import Progress
 from headcast.config import PARTICIPANT, Extraction
 from headcast.errors import AssetMissing, BadFile, CaptureError, HeadcastError
 from headcast.formats.raw_list import write_raw
+from headcast.process.command import Progress
 
 
 @dataclass(frozen=True)

@@ -14,7 +14,6 @@ import torch
 
 from headcast.avatar.avatar import Avatar, HeadPose
 from headcast.capture.camera import Camera
-from headcast.command import Progress
 from headcast.config import Evaluation, HeldOut
 from headcast.evaluation.flip import flip_map
 from headcast.evaluation.perceptual import lpips_network
@@ -28,6 +27,7 @@ from headcast.formats.avatar_file import read_avatar
 from headcast.formats.frames import read_cameras, read_images
 from headcast.formats.ground_truth import GroundTruth, open_ground_truth
 from headcast.formats.manifest import png
+from headcast.process.command import Progress
 from headcast.stages.train_mesh_head import best_device
 from headcast.stages.training_views import Sources, gather
 from headcast.training.samples import View, Views

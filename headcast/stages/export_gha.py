@@ -11,7 +11,6 @@ import numpy as np
 import torch
 
 from headcast.capture.gha import LANDMARKS_3D
-from headcast.command import Progress
 from headcast.config import Fitting
 from headcast.delivery.gha_layout import View, plate_files, track_files, view_files
 from headcast.formats.frames import Background, Images, read_background, read_cameras, read_images
@@ -19,6 +18,7 @@ from headcast.formats.manifest import write_product
 from headcast.formats.maps import Masks, Mattes, Orientations, read_masks, read_mattes, read_orientations
 from headcast.formats.track import read_head_params, read_landmarks, read_surface
 from headcast.heads import load_head_model
+from headcast.process.command import Progress
 from headcast.stages.views import write_members
 
 

@@ -12,7 +12,6 @@ import numpy as np
 from headcast.capture.camera import Camera
 from headcast.capture.capture import Capture, open_capture
 from headcast.capture.film import Film, read_picture
-from headcast.command import Progress
 from headcast.config import Extraction
 from headcast.errors import BadFile, CaptureError
 from headcast.formats.frames import member_name, write_background, write_cameras
@@ -21,6 +20,7 @@ from headcast.formats.raw_list import read_raw
 from headcast.imaging.color import correct
 from headcast.imaging.crop import Crop, head_crop
 from headcast.imaging.lens import Lens
+from headcast.process.command import Progress
 from headcast.stages.views import write_members
 
 

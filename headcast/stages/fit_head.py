@@ -8,12 +8,12 @@ from typing import Any
 
 import numpy as np
 
-from headcast.command import Progress
 from headcast.config import Fitting
 from headcast.fitting.fit import Fitted, fit
 from headcast.formats.frames import read_cameras
 from headcast.formats.track import read_head_params, read_landmarks, write_head_params
 from headcast.heads import HeadModel, load_head_model
+from headcast.process.command import Progress
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,6 @@ from typing import overload
 
 import numpy as np
 
-from headcast.command import Progress
 from headcast.config import HairMasks
 from headcast.formats.frames import copy_view_facts, member_name, read_cameras, read_images
 from headcast.formats.manifest import png, write_product
@@ -18,6 +17,7 @@ from headcast.formats.maps import matte_bytes, read_mattes
 from headcast.formats.track import read_head_params, read_surface
 from headcast.heads import load_head_model
 from headcast.imaging.parsing import HeadRegions, LabelView, Subject, label_view, learn
+from headcast.process.command import Progress
 from headcast.stages.views import write_members
 
 

@@ -10,7 +10,6 @@ import numpy as np
 
 from headcast.capture.calibration import check_calibration
 from headcast.capture.gha import SIDE, Preprocessed, read
-from headcast.command import Progress
 from headcast.config import Extraction
 from headcast.errors import CaptureError
 from headcast.formats.frames import member_name, write_background, write_cameras
@@ -21,6 +20,7 @@ from headcast.imaging.facemesh_table import DENSE
 from headcast.imaging.landmarks import Landmarks
 from headcast.imaging.orientation import resize_orientation
 from headcast.imaging.resample import resize
+from headcast.process.command import Progress
 from headcast.stages.views import write_members
 
 BODY, FACE, HAIR = 1, 2, 3

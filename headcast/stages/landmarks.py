@@ -8,12 +8,12 @@ from pathlib import Path
 import numpy as np
 
 from headcast.assets import verify
-from headcast.command import Progress
 from headcast.config import LandmarkDetection
 from headcast.errors import CaptureError
 from headcast.formats.frames import Images, read_cameras, read_images
 from headcast.formats.track import write_landmarks
 from headcast.imaging.landmarks import consensus, detect_views
+from headcast.process.command import Progress
 
 
 @dataclass(frozen=True)

@@ -7,13 +7,13 @@ from functools import cache
 from pathlib import Path
 
 from headcast.assets import verify
-from headcast.command import Progress
 from headcast.config import Matting
 from headcast.formats.frames import Background, Images, copy_view_facts, member_name, read_background, read_images
 from headcast.formats.manifest import png, write_product
 from headcast.formats.maps import matte_bytes
 from headcast.imaging.matting import matte
 from headcast.imaging.selfie import selfie_prior
+from headcast.process.command import Progress
 from headcast.stages.views import write_members
 
 

@@ -6,12 +6,12 @@ from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
-from headcast.command import Progress
 from headcast.config import OrientationMaps
 from headcast.formats.frames import Images, copy_view_facts, member_name, read_images
 from headcast.formats.manifest import write_product
 from headcast.formats.maps import Masks, orientation_bytes, read_masks
 from headcast.imaging.orientation import orientation
+from headcast.process.command import Progress
 from headcast.stages.views import write_members
 
 

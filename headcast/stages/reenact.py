@@ -8,7 +8,6 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from headcast.command import Progress
 from headcast.config import Reenactment
 from headcast.delivery.camera_paths import camera_path
 from headcast.delivery.reenactment import drive, film, head_center
@@ -17,6 +16,7 @@ from headcast.formats.avatar_file import read_avatar
 from headcast.formats.frames import read_cameras, read_times
 from headcast.formats.track import read_head_params
 from headcast.formats.video import write_video
+from headcast.process.command import Progress
 from headcast.stages.train_mesh_head import best_device
 
 SLOWEST_FPS = 8.0

@@ -11,7 +11,6 @@ import numpy as np
 import torch
 
 from headcast.capture.camera import Camera
-from headcast.command import Progress
 from headcast.config import Fitting
 from headcast.evaluation import stage_scores as scoring
 from headcast.evaluation.summary import clean
@@ -25,6 +24,7 @@ from headcast.formats.maps import read_masks, read_mattes, read_orientations
 from headcast.formats.track import read_head_params, read_landmarks, read_surface
 from headcast.geometry.rotations import axis_angle_to_matrix
 from headcast.heads import load_head_model
+from headcast.process.command import Progress
 from headcast.stages.evaluate import strand_figures, tracked_pose
 
 FIGURES = {

@@ -9,7 +9,6 @@ from typing import Any
 
 from headcast.assets import made_with, used_by
 from headcast.avatar.growth import GrowthSettings
-from headcast.command import Progress
 from headcast.config import HeldOut, Training
 from headcast.delivery.licences import bill, identify
 from headcast.formats.avatar_file import write_avatar
@@ -19,7 +18,8 @@ from headcast.formats.raw_list import read_raw
 from headcast.formats.state import fingerprint, open_store
 from headcast.formats.track import read_head_params
 from headcast.formats.withheld_basis import reference
-from headcast.signals import should_stop
+from headcast.process.command import Progress
+from headcast.process.signals import should_stop
 from headcast.stages.train_mesh_head import best_device, canonical_head, told
 from headcast.stages.training_views import Sources, gather
 from headcast.training.gaussian_head import train_avatar

@@ -8,14 +8,14 @@ from pathlib import Path
 import torch
 
 from headcast.avatar.canonical import CanonicalHead
-from headcast.command import Progress
 from headcast.config import HeldOut, MeshHead
 from headcast.formats.doctor_file import require_health
 from headcast.formats.mesh_head_file import write_mesh_head
 from headcast.formats.state import fingerprint, open_store
 from headcast.formats.track import read_head_params
 from headcast.heads import load_head_model
-from headcast.signals import should_stop
+from headcast.process.command import Progress
+from headcast.process.signals import should_stop
 from headcast.stages.training_views import Sources, gather
 from headcast.training.mesh_head import train_mesh_head
 

@@ -20,7 +20,7 @@ from headcast.formats.maps import read_masks, read_mattes, read_orientations
 from headcast.formats.track import read_head_params, read_landmarks
 from headcast.heads.model import PER_FRAME, HeadParameters
 from headcast.imaging.resample import area_weights, resize
-from headcast.memory import require_memory
+from headcast.process.memory import require_memory
 from headcast.training.samples import Views
 
 BYTES_PER_PIXEL = 11

@@ -9,10 +9,10 @@ from concurrent.futures import ProcessPoolExecutor, as_completed
 from pathlib import Path
 from typing import Any
 
-from headcast.command import Progress
 from headcast.formats.atomic import atomic_path
 from headcast.formats.manifest import ProductWriter, member
-from headcast.signals import follow_parent
+from headcast.process.command import Progress
+from headcast.process.signals import follow_parent
 
 THREAD_LIMITS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
 

@@ -18,7 +18,7 @@ from headcast.delivery.licences import bill
 from headcast.delivery.results_page import write_summary
 from headcast.delivery.results_table import FIGURES
 from headcast.errors import BadFile
-from headcast.failures import Failure, write_failures
+from headcast.workflow.failures import Failure, write_failures
 
 ROLL = ["258/HAIR,FREE", "031,040/HAIR"]
 

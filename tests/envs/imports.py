@@ -1,6 +1,6 @@
 """Which modules outside the project a script can import: its imports followed through the project, without running any.
 
-Followed as `headcast.fingerprint` follows them: a string that names a project module is an import (the closed dicts of
+Followed as `headcast.workflow.fingerprint` follows them: a string that names a project module is an import (the closed dicts of
 backends). So is one that names a script, and one that holds Python for another process. Imports for type checkers are none;
 what a package's ``__init__`` imports when it is called is its callers' business: those that take a name from it.
 """
@@ -12,7 +12,7 @@ import sys
 from collections.abc import Iterable
 from pathlib import Path
 
-from headcast.fingerprint import MODULE
+from headcast.workflow.fingerprint import MODULE
 
 PROJECT = {"headcast", "scripts"}
 ON_DEMAND = {"import_module", "find_spec"}

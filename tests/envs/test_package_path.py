@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from snakemake.utils import format as snakemake_format
 
-from headcast.scheduler import share_package
+from headcast.workflow.scheduler import share_package
 
 NAMES = ["plain", "with space", "quo'te", "bra{ce}", "dol$lar"]
 

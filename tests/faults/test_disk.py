@@ -155,7 +155,7 @@ def test_a_file_that_grows_past_what_the_system_allows(stage: str, commands: dic
 LIMITED = """
 import resource, sys
 import numpy as np
-from headcast.command import execute
+from headcast.process.command import execute
 from headcast.stages.{stage} import Inputs, run
 np.linalg.svd(np.ones((100, 100)) @ np.ones((100, 100)))
 pages = int(open("/proc/self/statm").read().split()[0])

@@ -46,7 +46,7 @@ SCRIPT = """
 import os, sys, time
 from pathlib import Path
 from headcast.formats.manifest import write_product
-from headcast.signals import catch_signals
+from headcast.process.signals import catch_signals
 from headcast.stages.views import write_members
 
 def work(folder):

@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 
 from headcast.config import HeldOut, load_config, read_config
-from headcast.disk import Volume, written
 from headcast.formats.intermediates import size_on_disk
 from headcast.stages.training_views import Sources, gather, memory_of_views
+from headcast.workflow.disk import Volume, written
 
 from .test_plan import ROOT
 from .tiny import CAMERAS, FOLDER

@@ -6,7 +6,7 @@ import re
 
 import pytest
 
-from headcast.fingerprint import _parse, _source
+from headcast.workflow.fingerprint import _parse, _source
 
 from .test_plan import ROOT
 
@@ -47,4 +47,4 @@ def test_no_other_module_spells_the_folder() -> None:
         for path in (ROOT / "headcast").rglob("*.py")
         if re.search(r"[\"']ground_truth[\"']", path.read_text()) and "headcast/demo/" not in path.as_posix()
     }
-    assert spelled <= {"headcast/planning.py", "headcast/formats/ground_truth.py"}
+    assert spelled <= {"headcast/workflow/planning.py", "headcast/formats/ground_truth.py"}

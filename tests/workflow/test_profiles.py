@@ -15,8 +15,8 @@ from types import ModuleType
 import pytest
 import yaml
 
-from headcast import planning, scheduler
 from headcast.config import load_config, read_config
+from headcast.workflow import planning, scheduler
 
 from .test_plan import AVATAR, ROOT, config, snakemake
 

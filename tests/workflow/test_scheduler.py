@@ -12,10 +12,10 @@ from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).parent.parent
+ROOT = Path(__file__).parents[2]
 SCHEDULER = """
 import os, subprocess, sys, time
-from headcast.scheduler import lead_jobs, take_jobs_along
+from headcast.workflow.scheduler import lead_jobs, take_jobs_along
 
 lead_jobs()
 take_jobs_along()

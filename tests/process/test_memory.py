@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from headcast import memory
 from headcast.errors import OutOfResources
+from headcast.process import memory
 
 MB = 1 << 20
 
@@ -48,7 +48,7 @@ def test_without_control_groups_there_is_no_limit_from_them(tmp_path: Path) -> N
 
 def test_the_limit_of_the_process_counts() -> None:
     code = (
-        "import resource; from headcast.memory import available_memory\n"
+        "import resource; from headcast.process.memory import available_memory\n"
         "pages = int(open('/proc/self/statm').read().split()[0]) * resource.getpagesize()\n"
         f"resource.setrlimit(resource.RLIMIT_AS, (pages + {64 * MB}, resource.RLIM_INFINITY))\n"
         "print(available_memory())"

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 
-from headcast.shortage import shortage
+from headcast.process.shortage import shortage
 
 
 def raised_by_torch() -> BaseException:
@@ -59,5 +59,5 @@ def test_what_fails_without_saying_why_while_memory_is_scarce_fails_for_want_of_
     error: BaseException, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     assert shortage(error, "matting") is None
-    monkeypatch.setattr("headcast.shortage.available_memory", lambda: 1 << 20)
+    monkeypatch.setattr("headcast.process.shortage.available_memory", lambda: 1 << 20)
     assert str(shortage(error, "matting")).startswith("matting: memory is full")

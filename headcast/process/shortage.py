@@ -9,7 +9,7 @@ from concurrent.futures.process import BrokenProcessPool
 from pathlib import Path
 
 from headcast.errors import OutOfResources
-from headcast.memory import available_memory
+from headcast.process.memory import available_memory
 
 FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 """The disk, the user's share of it, or the size that a file may have, is used up."""

@@ -19,13 +19,13 @@ from headcast.assets import used_by
 from headcast.capture.capture import PREPROCESSED, raw_files, recorded
 from headcast.capture.download import LINK
 from headcast.capture.nersemble import ACCESS
-from headcast.cohort import matches, select
 from headcast.config import Config
 from headcast.delivery.results_page import write_summary
 from headcast.errors import AssetMissing, ConfigError, HeadcastError
-from headcast.failures import collect, write_failures
 from headcast.formats.raw_list import state_of
 from headcast.head_files import head_assets
+from headcast.workflow.cohort import matches, select
+from headcast.workflow.failures import collect, write_failures
 
 GROUND_TRUTH = "ground_truth"
 

@@ -9,7 +9,7 @@ import pytest
 
 from headcast.config import load_config
 from headcast.errors import OutOfResources
-from headcast.planning import Plan, digest_of_files, one_line
+from headcast.workflow.planning import Plan, digest_of_files, one_line
 
 
 def test_a_mistake_is_one_line_and_its_exit_code(capsys: pytest.CaptureFixture[str]) -> None:

@@ -8,10 +8,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from headcast.cohort import is_plain, listed, matches, select
 from headcast.config import load_config
 from headcast.errors import ConfigError
-from headcast.planning import Plan, cohort
+from headcast.workflow.cohort import is_plain, listed, matches, select
+from headcast.workflow.planning import Plan, cohort
 
 
 def captures(root: Path, **sequences: list[str]) -> Path:

@@ -10,10 +10,10 @@ from types import SimpleNamespace
 import pytest
 
 from headcast import layout
-from headcast.command import execute
 from headcast.errors import BadFile
-from headcast.failures import SILENT, collect, last_line, read_failures, write_failures
-from tests.test_command import Inputs
+from headcast.process.command import execute
+from headcast.workflow.failures import SILENT, collect, last_line, read_failures, write_failures
+from tests.process.test_command import Inputs
 
 
 def job(rule: str, log: Path, output: Path, group: bool = False) -> SimpleNamespace:

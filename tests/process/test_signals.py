@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from headcast.signals import SCHEDULER
+from headcast.process.signals import SCHEDULER
 
 from .test_command import ROOT, SCRIPT
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from headcast.fingerprint import _parse, code_hash
+from headcast.workflow.fingerprint import _parse, code_hash
 
 STAGE = '''"""Stage."""
 from headcast.maths import work
@@ -63,5 +63,5 @@ def test_only_meaning_counts(project: Path, file: str, text: str, expected: bool
 
 
 def test_every_stage_has_a_hash_of_its_own() -> None:
-    stages = [path.stem for path in (Path(__file__).parent.parent / "headcast" / "stages").glob("[a-z]*.py")]
+    stages = [path.stem for path in (Path(__file__).parents[2] / "headcast" / "stages").glob("[a-z]*.py")]
     assert len({code_hash(f"headcast.stages.{stage}") for stage in stages}) == len(stages)

@@ -8,10 +8,10 @@ from types import SimpleNamespace
 
 import pytest
 
-from headcast import disk
 from headcast.config import load_config
-from headcast.disk import Volume, check_disk, filmed, free_disk, written
 from headcast.errors import OutOfResources
+from headcast.workflow import disk
+from headcast.workflow.disk import Volume, check_disk, filmed, free_disk, written
 from tests.capture.test_nersemble import capture_template
 
 __all__ = ["capture_template"]

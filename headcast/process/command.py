@@ -24,8 +24,8 @@ from typing import Any, TextIO
 from headcast.config import Section, validate
 from headcast.errors import ConfigError, HeadcastError
 from headcast.formats.claim import claim_log
-from headcast.shortage import shortage
-from headcast.signals import INTERRUPTED, catch_signals, follow_scheduler
+from headcast.process.shortage import shortage
+from headcast.process.signals import INTERRUPTED, catch_signals, follow_scheduler
 
 UNEXPECTED = 1
 PROGRESS_SECONDS = 5.0

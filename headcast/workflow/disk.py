@@ -17,7 +17,7 @@ from headcast.capture.film import VIDEOS
 from headcast.capture.video import read_video_info
 from headcast.config import Config
 from headcast.errors import BadFile, OutOfResources
-from headcast.memory import readable
+from headcast.process.memory import readable
 
 GB = 1e9
 

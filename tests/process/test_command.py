@@ -13,11 +13,11 @@ from pathlib import Path
 
 import pytest
 
-from headcast.command import Progress, execute
 from headcast.config import Training
 from headcast.errors import BadFile, Diverged
+from headcast.process.command import Progress, execute
 
-ROOT = Path(__file__).parent.parent
+ROOT = Path(__file__).parents[2]
 
 
 @dataclass(frozen=True)
@@ -102,8 +102,8 @@ SCRIPT = """
 import sys, time
 from dataclasses import dataclass
 from pathlib import Path
-from headcast.command import command
-from headcast.signals import should_stop
+from headcast.process.command import command
+from headcast.process.signals import should_stop
 
 @dataclass(frozen=True)
 class Inputs:
@@ -141,7 +141,7 @@ def test_a_signal_lets_a_polling_stage_save_and_ends_any_other_at_once(polls: bo
 
 def test_what_is_left_is_told_by_the_pace_since_the_first_report(monkeypatch: pytest.MonkeyPatch) -> None:
     clock = iter([0.0, 100.0, 110.0, 120.0])  # made, 100 s of preparation, then ten seconds for every ten steps
-    monkeypatch.setattr("headcast.command.time.monotonic", lambda: next(clock))
+    monkeypatch.setattr("headcast.process.command.time.monotonic", lambda: next(clock))
     said = io.StringIO()
     progress = Progress("train", said)
     for done in (500, 510, 520):

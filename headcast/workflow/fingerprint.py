@@ -12,7 +12,7 @@ import re
 from functools import cache
 from pathlib import Path
 
-ROOT = Path(__file__).resolve().parent.parent
+ROOT = Path(__file__).resolve().parent.parent.parent
 MODULE = re.compile(r"headcast(\.\w+)+")
 DATA = re.compile(r"\w+\.json")
 

@@ -15,7 +15,7 @@ from types import FrameType
 
 from headcast import layout
 from headcast.config import has_gpu
-from headcast.signals import LOOK_SECONDS, SCHEDULER
+from headcast.process.signals import LOOK_SECONDS, SCHEDULER
 
 
 def share_package(root: Path) -> str:
