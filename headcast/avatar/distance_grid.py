@@ -1,4 +1,4 @@
-"""The signed distance to the head on a regular grid: cheap, differentiable, on any device."""
+"""The signed distance to a body on a regular grid: cheap, differentiable, on any device."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ COARSE = 3
 
 
 class SignedDistanceGrid(nn.Module):
-    """Distance (m) to the head in the canonical skull frame, positive outside; trilinear between the samples.
+    """Distance (m) to a body, mostly the head, in the canonical skull frame, positive outside; trilinear between the samples.
 
     Outside of the grid the distance to the grid is added to the value at its border, so that it stays positive and continuous.
     Rebuild a saved grid with ``SignedDistanceGrid(values, lower, spacing)``.
@@ -74,7 +74,7 @@ class SignedDistanceGrid(nn.Module):
         return (value + far).reshape(points.shape[:-1])
 
     def gradient(self, points: Float[Tensor, "*n 3"]) -> Float[Tensor, "*n 3"]:
-        """The unit direction away from the head at canonical points."""
+        """The unit direction away from the body at canonical points."""
         flat = points.reshape(-1, 3)
         slope = trilinear(self.slopes, (flat - self.lower) / self.spacing)
         return torch.nn.functional.normalize(slope, dim=-1).reshape(points.shape)
@@ -85,3 +85,7 @@ class SignedDistanceGrid(nn.Module):
             depth = torch.relu(clearance - self(points))
             points = points + depth[..., None] * self.gradient(points)
         return points
+
+    def pull_in(self, points: Float[Tensor, "*n 3"], depth: float = 0.0) -> Float[Tensor, "*n 3"]:
+        """Points moved against the gradient to about ``depth`` (m) below the surface; those deeper already stay."""
+        return points - torch.relu(self(points) + depth)[..., None] * self.gradient(points)

@@ -1,7 +1,8 @@
 """Strands grown from the scalp through the orientation field: rooted, ordered in layers, inside the hair, outside the head.
 
 Each root is traced along the dominant direction of the tensor field with the sign of its last step (tensorlines: Weinstein et al.,
-Visualization 1999) until it leaves the hair volume. Strands lie over those that leave the scalp further downstream: with a metres
+Visualization 1999). Where it would leave the carved hair it slides along the border, and it ends where the border stands in its
+way: hair ends at its tips, not at its sides. Strands lie over those that leave the scalp further downstream: with a metres
 of scalp above a root and b passed below it, layer (b + rise) / (a + b + rise). Not observed and hence priors: this order and its
 random spread, the sign at the root (away from the scalp, down, towards thicker hair), and the direction of hair that no two cameras
 see (diffused, weakly pulled down along the head).
@@ -57,6 +58,10 @@ class GrowthSettings:
     """Largest slope against the field with which a strand seeks its layer."""
     sink: float = 0.3
     """Largest slope with which hair that hangs free of the scalp may still come nearer to the head."""
+    margin: float = 0.003
+    """How far strands stay below the carved border: a hull is always somewhat too large."""
+    least_advance: float = 0.6
+    """A strand ends where the border leaves less than this part of a step."""
     grace: float = 0.01
     """Arc length from the root along which a strand may lie outside the carved hair: thin hair is lost between voxels."""
     lowest_layer: float = 0.3
@@ -148,13 +153,6 @@ def scalp_distances(
     return distances[0], distances[1]
 
 
-def _in_hair(field: OrientationField, head: SignedDistanceGrid, points: Float[Tensor, "n 3"]) -> Bool[Tensor, "n"]:
-    x, y, z = head.values.shape
-    skull = VoxelGrid(head.lower, float(head.spacing), (x, y, z)).sample((head.values <= 0).to(points)[..., None], points)[:, 0]
-    hair = field.grid.sample(field.occupancy[..., None].to(points), points)[:, 0]
-    return hair >= 0.35 * (1 - skull).clamp_min(0.2)
-
-
 def _next_direction(
     field: OrientationField,
     settings: GrowthSettings,
@@ -198,8 +196,11 @@ def trace(
         target = (ordered + shift).clamp(settings.lowest_layer, 1) * min(1.0, arc / settings.rise)
         here = path[-1]
         bent = _next_direction(field, settings, here, direction, head.gradient(here), target, arc > downstream)
-        there = head.push_out(here + settings.step * bent, settings.clearance, rounds=1)
-        alive = alive & (_in_hair(field, head, there) | (step * settings.step < settings.grace))
+        there = field.border.pull_in(here + settings.step * bent, settings.margin)
+        there = head.push_out(there, settings.clearance, rounds=1)
+        advance = ((there - here) * bent).sum(-1) / settings.step
+        goes_on = (field.border(there) < 0) & (advance > settings.least_advance)  # the border of a bare head is that of no hair
+        alive = alive & (goes_on | (step * settings.step < settings.grace))
         direction = torch.where(alive[:, None], functional.normalize(there - here, dim=-1), direction)
         path.append(torch.where(alive[:, None], there, here))
         counts = counts + alive

@@ -1,7 +1,9 @@
 """Where the hair is: a voxel volume carved by hair masks, bounded by the head inside and by the seen rims outside.
 
 A visual hull of cameras that stand in front of the subject has long false tails behind it. Rays that graze the hair show how thick
-it is where they pass; that thickness, spread to its neighbourhood, bounds the hull where no camera looks.
+it is where they pass; that thickness, spread to its neighbourhood, bounds the hull where no camera looks. Hair on or behind a
+shoulder is hidden from some cameras: a surface known from elsewhere (stage one) tells those that see no hair there from those that
+cannot see it.
 """
 
 from __future__ import annotations
@@ -21,12 +23,14 @@ from headcast.avatar.voxel_grid import VoxelGrid
 from headcast.capture.camera import Camera
 from headcast.errors import CaptureError
 
-CONSENSUS = 0.75
+CONSENSUS = 0.9
 HAIR_SHARE = 0.3
 RIM_NEIGHBOURS = 12
 RIM_SLACK, RIM_MARGIN = 1.1, 0.003
 TRACE_STEPS, TRACE_TOLERANCE = 48, 5e-4
 RIM_SAMPLES = 64
+HIDING = 0.006
+"""A surface hides what lies further behind it than this (m)."""
 
 
 @dataclass(frozen=True)
@@ -34,17 +38,20 @@ class HairView:
     """One picture of the hair: a camera placed in the skull frame (`in_skull_frame`) and its maps, "H W".
 
     ``hair`` in [0, 1]; ``angle`` rad in [0, π), 0 = vertical; ``confidence`` in [0, 1], 0 or NaN where the angle is unknown.
+    ``surface`` is the camera depth (m) of what the picture shows as far as it is known, inf elsewhere; None: nowhere.
     """
 
     camera: Camera
     hair: Float[np.ndarray, "H W"]
     angle: Float[np.ndarray, "H W"]
     confidence: Float[np.ndarray, "H W"]
+    surface: Float[np.ndarray, "H W"] | None = None
 
     def __post_init__(self) -> None:
         size = (self.camera.height, self.camera.width)
-        if any(np.shape(member) != size for member in (self.hair, self.angle, self.confidence)):
-            raise CaptureError(f"camera {self.camera.serial}", f"hair, angle and confidence must all be {size[0]} × {size[1]}")
+        given = [member for member in (self.hair, self.angle, self.confidence, self.surface) if member is not None]
+        if any(np.shape(member) != size for member in given):
+            raise CaptureError(f"camera {self.camera.serial}", f"hair, angle, confidence and surface must be {size[0]} × {size[1]}")
 
 
 def in_skull_frame(camera: Camera, rotation: Float[np.ndarray, "3 3"], translation: Float[np.ndarray, "3"]) -> Camera:
@@ -58,12 +65,14 @@ class PooledView(NamedTuple):
     """A view averaged to about the size of a voxel: K and pose of the small picture, its maps, depth of the bare head (inf: none).
 
     ``maps`` are hair, confidence · cos 2a, confidence · sin 2a, confidence; the last three are weighted by the hair mask.
+    ``nearness`` is the inverse depth (1/m) of the known surface, 0 where there is none.
     """
 
     K: Float[Tensor, "3 3"]
     pose: Float[Tensor, "4 4"]
     maps: Float[Tensor, "4 h w"]
     head_depth: Float[Tensor, "h w"]
+    nearness: Float[Tensor, "h w"]
 
     def camera_points(self, points: Float[Tensor, "n 3"]) -> Float[Tensor, "n 3"]:
         """Skull-frame points (m) in camera axes."""
@@ -86,12 +95,13 @@ def pool_view(view: HairView, head: SignedDistanceGrid, spacing: float) -> Poole
     small = camera.resize(camera.width // factor, camera.height // factor)
     hair, angle, confidence = (np.nan_to_num(np.asarray(m, np.float32)) for m in (view.hair, view.angle, view.confidence))
     weight = hair * confidence
-    maps = np.stack((hair, weight * np.cos(2 * angle), weight * np.sin(2 * angle), weight))
+    nearness = np.zeros_like(hair) if view.surface is None else (1 / np.asarray(view.surface)).astype(np.float32)
+    maps = np.stack((hair, weight * np.cos(2 * angle), weight * np.sin(2 * angle), weight, nearness))
     cropped = torch.as_tensor(maps[:, : small.height * factor, : small.width * factor], device=device)
     K = torch.as_tensor(np.diag([1 / factor, 1 / factor, 1.0]) @ camera.K, dtype=torch.float32, device=device)
     pose = torch.as_tensor(camera.world_to_camera.copy(), dtype=torch.float32, device=device)
     pooled = functional.avg_pool2d(cropped[None], factor)[0]
-    return PooledView(K, pose, pooled, head_depth(head, K, pose, small.width, small.height))
+    return PooledView(K, pose, pooled[:4], head_depth(head, K, pose, small.width, small.height), pooled[4])
 
 
 def pixel_rays(
@@ -165,18 +175,20 @@ def hair_occupancy(
 ) -> Bool[Tensor, "X Y Z"]:
     """Voxels that the masks of at least the share ``consensus`` of the views allow to be hair.
 
-    A view that sees something else in front of or at the head surface objects; one whose sight the head blocks abstains. Voxels
-    that nobody can judge are kept within the rim thickness and above the lowest hair that is seen.
+    A view that sees something else there objects; one whose sight the head or its known surface blocks abstains. Voxels that nobody
+    can judge are kept within the rim thickness and above the lowest hair that is seen.
     """
     centers = grid.centers()
     distance = head(centers)
     allowed, judged = torch.zeros_like(distance), torch.zeros_like(distance)
     for view in views:
         depth = view.camera_points(centers)[:, 2]
-        hair, inside, bare = view.sample(torch.stack((view.maps[0], torch.ones_like(view.maps[0]), 1 / view.head_depth)), centers).T
-        hidden = (depth * bare > 1 + 0.5 * grid.spacing) & (bare > 0)
+        planes = (view.maps[0], torch.ones_like(view.maps[0]), 1 / view.head_depth, view.nearness)
+        hair, inside, bare, near = view.sample(torch.stack(planes), centers).T
+        seen = hair > HAIR_SHARE
+        hidden = (depth * bare > 1 + 0.5 * grid.spacing) | (~seen & (depth * near > 1 + HIDING * near))
         vote = (inside > 0.99) & ~hidden
-        judged, allowed = judged + vote, allowed + (vote & (hair > HAIR_SHARE))
+        judged, allowed = judged + vote, allowed + (vote & seen)
     possible = (distance > 0) & (allowed >= consensus * judged)
     seen = possible & (judged >= 2)
     if not bool(seen.any()):

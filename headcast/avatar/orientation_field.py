@@ -9,9 +9,10 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
+import numpy as np
 import torch
 from jaxtyping import Bool, Float, Int
-from scipy.ndimage import distance_transform_edt
+from scipy.ndimage import distance_transform_edt, gaussian_filter
 from torch import Tensor
 from torch.nn import functional
 
@@ -39,7 +40,7 @@ class Lifted(NamedTuple):
 class OrientationField(NamedTuple):
     """Hair in space: its ``occupancy``, symmetric direction tensors (xx yy zz xy xz yz, trace 1) and the trust in what was seen.
 
-    ``layer`` is 0 at the head and 1 at the outer surface of the hair.
+    ``layer`` is 0 at the head and 1 at the outer surface of the hair, from which ``border`` is the distance.
     """
 
     grid: VoxelGrid
@@ -47,6 +48,7 @@ class OrientationField(NamedTuple):
     tensors: Float[Tensor, "X Y Z 6"]
     confidence: Float[Tensor, "X Y Z"]
     layer: Float[Tensor, "X Y Z"]
+    border: SignedDistanceGrid
 
 
 def pack(directions: Float[Tensor, "*n 3"]) -> Float[Tensor, "*n 6"]:
@@ -150,13 +152,17 @@ def neighbour_index(domain: Bool[Tensor, "X Y Z"]) -> Int[Tensor, "n 6"]:
     return torch.stack(around, dim=1)
 
 
-def layers(occupancy: Bool[Tensor, "X Y Z"], grid: VoxelGrid, head: SignedDistanceGrid) -> Float[Tensor, "X Y Z"]:
+def outer_border(occupancy: Bool[Tensor, "X Y Z"], grid: VoxelGrid, head: SignedDistanceGrid) -> SignedDistanceGrid:
+    """The distance (m) to the surface of hair and head together, smoothed over a voxel."""
+    filled = (occupancy | (head(grid.centers()).reshape(grid.shape) <= 0)).cpu().numpy()
+    steps = np.where(filled, 0.5 - distance_transform_edt(filled), distance_transform_edt(~filled) - 0.5)
+    return SignedDistanceGrid(torch.as_tensor(grid.spacing * gaussian_filter(steps, 1.0)).to(grid.lower), grid.lower, grid.spacing)
+
+
+def layers(grid: VoxelGrid, head: SignedDistanceGrid, border: SignedDistanceGrid) -> Float[Tensor, "X Y Z"]:
     """How far out in the hair each voxel lies: 0 at the head, 1 at the outer surface (and beyond)."""
-    distance = head(grid.centers()).reshape(grid.shape)
-    filled = (occupancy | (distance <= 0)).cpu().numpy()
-    to_air = torch.as_tensor(distance_transform_edt(filled), dtype=distance.dtype, device=distance.device) * grid.spacing
-    height = distance.clamp_min(0)
-    return height / (height + (to_air - 0.5 * grid.spacing).clamp_min(0)).clamp_min(1e-6)
+    height = head(grid.centers()).reshape(grid.shape).clamp_min(0)
+    return height / (height + (-border.values).clamp_min(0)).clamp_min(1e-6)
 
 
 def outer_surface(occupancy: Bool[Tensor, "X Y Z"]) -> Bool[Tensor, "X Y Z"]:
@@ -182,4 +188,5 @@ def orientation_field(
     confidence = confidence.reshape(grid.shape)
     prior = pack(downhill(centers, outward)).reshape(*grid.shape, 6)
     field = diffuse(tensors.reshape(*grid.shape, 6), confidence, prior, domain)
-    return OrientationField(grid, occupancy, field, confidence, layers(occupancy, grid, head))
+    border = outer_border(occupancy, grid, head)
+    return OrientationField(grid, occupancy, field, confidence, layers(grid, head, border), border)

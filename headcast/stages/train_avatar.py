@@ -62,11 +62,12 @@ def run(inputs: Inputs, training: Training, held_out: HeldOut, progress: Progres
         inputs.state, fingerprint(code=inputs.code, settings=settings, inputs=depends), training.resume_training
     ) as store:
         growth = GrowthSettings(strands=training.strands, points=training.points_per_strand, seed=training.seed)
-        hair, _ = grow_hair(views, canonical, growth)
+        mesh_head = read_mesh_head(inputs.mesh_head)
+        hair, _ = grow_hair(views, canonical, growth, mesh_head=mesh_head)
         avatar = train_avatar(
             views,
             canonical,
-            read_mesh_head(inputs.mesh_head),
+            mesh_head,
             hair,
             facts["expression_names"],
             steps=training.steps,

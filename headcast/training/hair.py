@@ -1,6 +1,8 @@
-"""From training views to the hair that joint training starts with: strands grown through calm frames, their colour and motion."""
+"""From training views to the hair that joint training starts with: grown through the first frame, its colour and motion."""
 
 from __future__ import annotations
+
+from dataclasses import replace
 
 import numpy as np
 import torch
@@ -12,52 +14,54 @@ from headcast.avatar.distance_grid import SignedDistanceGrid
 from headcast.avatar.dynamics import StrandDynamics, simulate
 from headcast.avatar.growth import GrowthSettings, grow_strands
 from headcast.avatar.hair_volume import HairView, in_skull_frame
+from headcast.avatar.mesh_head import MeshHead, Posed
 from headcast.avatar.strands import StrandHair, segments
 from headcast.capture.camera import Camera
+from headcast.rendering.mesh import rasterize
 from headcast.training.samples import View, Views
 
-CALM_FRAMES = 2
 COVERAGE = 0.7
 """Share of the neighbour distance of strands that one strand covers to either side at the start."""
 HAIR_SHARE = 0.9
 
 
 def grow_hair(
-    views: Views, canonical: CanonicalHead, settings: GrowthSettings, inside: SignedDistanceGrid | None = None
+    views: Views,
+    canonical: CanonicalHead,
+    settings: GrowthSettings,
+    inside: SignedDistanceGrid | None = None,
+    mesh_head: MeshHead | None = None,
 ) -> tuple[StrandHair, SignedDistanceGrid]:
-    """Strands grown through the calmest training frames, in the colour of the hair, and the distance grid of the head below them.
+    """Strands grown through the first frame, in the colour of the hair, and the distance grid of the head below them.
 
-    ``CaptureError`` when the masks show no hair.
+    Hair hangs there as it was groomed: a sequence begins at rest, and so does the simulation of its hair. ``mesh_head`` tells what
+    stands before hair that a camera does not see. ``CaptureError`` when the masks show no hair.
     """
     inside = inside or canonical.skull_distance()
-    frames = calm_frames(views, CALM_FRAMES)
-    strands, _ = grow_strands(hair_views(views, frames), canonical.vertices, canonical.faces, canonical.scalp, settings, inside)
+    first = int(views.frame[views.training_indices()].min())
+    pictures = hair_views(views, first, mesh_head)
+    strands, _ = grow_strands(pictures, canonical.vertices, canonical.faces, canonical.scalp, settings, inside)
     return StrandHair(strands, hair_color(views), width=cover_width(strands)), inside
 
 
-def calm_frames(views: Views, count: int) -> list[int]:
-    """The training frames with the slowest heads: one of each sequence first, ties by order; hair hangs as it was groomed there."""
-    _, translations = skull_track(views.parameters)
-    turn = views.parameters.rotation.float()
-    speed = torch.zeros(views.frames)
-    for frame in range(1, views.frames):
-        if views.sequence_of_frame[frame] == views.sequence_of_frame[frame - 1]:
-            step = (turn[frame] - turn[frame - 1]).norm() + 10 * (translations[frame] - translations[frame - 1]).norm()
-            speed[frame] = 0.5 * speed[frame - 1] + step
-    known = torch.unique(views.frame[views.training_indices()]).tolist()
-    ranked = sorted(known, key=lambda frame: (float(speed[frame]), frame))
-    firsts = [
-        next(f for f in ranked if int(views.sequence_of_frame[f]) == s)
-        for s in sorted({int(views.sequence_of_frame[f]) for f in known})
-    ]
-    return (firsts + [frame for frame in ranked if frame not in firsts])[:count]
-
-
-def hair_views(views: Views, frames: list[int]) -> list[HairView]:
-    """The training views of some frames as pictures of still hair in the skull's frame."""
+def hair_views(views: Views, frame: int, mesh_head: MeshHead | None = None) -> list[HairView]:
+    """The training views of a frame as pictures of still hair in the skull's frame, with the depth of ``mesh_head`` if given."""
     rotations, translations = skull_track(views.parameters)
-    indices = [i for i in views.training_indices().tolist() if int(views.frame[i]) in frames]
-    return [hair_view(views.at(i), rotations, translations, views.cameras) for i in indices]
+    indices = [i for i in views.training_indices().tolist() if int(views.frame[i]) == frame]
+    pictures = [views.at(i) for i in indices]
+    placed = [hair_view(picture, rotations, translations, views.cameras) for picture in pictures]
+    if mesh_head is None:
+        return placed
+    with torch.no_grad():
+        pose = views.parameters.expression[frame].float(), rotations[frame], translations[frame]
+        mesh = mesh_head.posed(*pose, colours=False)
+        return [replace(view, surface=surface_depth(mesh, picture)) for view, picture in zip(placed, pictures, strict=True)]
+
+
+def surface_depth(mesh: Posed, view: View) -> Float[np.ndarray, "H W"]:
+    """Camera depth (m) of a mesh in a view, inf where it is not."""
+    seen = rasterize(mesh.vertices, mesh.faces, view.world_to_camera, view.K, view.hair.shape[1], view.hair.shape[0])
+    return torch.where(seen.face_id >= 0, seen.depth, torch.inf).numpy()
 
 
 def hair_view(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -17,6 +18,7 @@ from headcast.avatar.growth import (
     strand_lengths,
     stratified,
     thickness_slope,
+    trace,
 )
 from headcast.avatar.hair_volume import HairView, hair_occupancy, in_skull_frame, pool_view, spread_thickness
 from headcast.avatar.orientation_field import (
@@ -24,6 +26,7 @@ from headcast.avatar.orientation_field import (
     apply,
     diffuse,
     layers,
+    outer_border,
     outer_surface,
     pack,
     principal,
@@ -152,7 +155,7 @@ def test_frames_of_a_moving_head_are_views_of_a_still_one() -> None:
 
 
 def test_a_view_with_wrong_maps_is_refused() -> None:
-    with pytest.raises(CaptureError, match="hair, angle and confidence"):
+    with pytest.raises(CaptureError, match="hair, angle, confidence and surface"):
         HairView(camera(0, 0), np.zeros((4, 4)), np.zeros((SIZE, SIZE)), np.zeros((SIZE, SIZE)))
 
 
@@ -199,11 +202,52 @@ def test_diffusion_keeps_trusted_data_and_fills_the_rest() -> None:
 
 def test_layers_run_from_head_to_air(grown: tuple) -> None:
     _, field, head = grown
-    level = layers(field.occupancy, field.grid, head)
+    level = layers(field.grid, head, field.border)
     points = torch.tensor([[0.0, 0.1015, 0.0], [0.0, 0.107, 0.0], [0.0, 0.118, 0.0]])
     inner, middle, outer = field.grid.sample(level[..., None], points)[:, 0].tolist()
     assert inner < middle < outer and outer > 0.8 and inner < 0.4
     assert bool((outer_surface(field.occupancy) <= field.occupancy).all())
+
+
+def test_the_border_is_where_hair_ends_and_not_where_the_head_does(grown: tuple) -> None:
+    _, field, _ = grown
+    points = torch.tensor([[0.0, HEAD - 0.01, 0.0], [0.0, HEAD + 0.002, 0.0], [0.0, HAIR, 0.0], [0.0, HAIR + 0.012, 0.0]])
+    deep, inner, rim, air = field.border(points).tolist()
+    assert deep < inner < -0.006 and abs(rim) < 0.006 and air > 0.006
+    assert float(field.border(field.border.pull_in(points[2:], 0.003)).max()) < -0.001
+
+
+def test_a_surface_in_front_of_hair_keeps_a_view_from_objecting(scene: tuple, grown: tuple) -> None:
+    """A board hides the lower half of the hair from half of the views, which see no hair there."""
+    rows = np.arange(SIZE)[:, None] * np.ones(SIZE)
+    board = np.where(rows > SIZE / 2, 0.8, np.inf)
+    blind = [replace(view, hair=np.where(rows > SIZE / 2, 0, view.hair)) for view in scene[0][::2]]
+
+    def volume(surface: np.ndarray | None) -> int:
+        views = [*(replace(view, surface=surface) for view in blind), *scene[0][1::2]]
+        pooled = [pool_view(view, grown[2], SETTINGS.voxel) for view in views]
+        return int(hair_occupancy(grown[1].grid, pooled, grown[2]).sum())
+
+    whole = int(grown[1].occupancy.sum())
+    assert volume(board) > 0.95 * whole
+    assert volume(board + 0.4) == volume(None) < 0.92 * whole
+
+
+def test_hair_ends_at_its_tips_and_slides_along_its_sides() -> None:
+    """A slab of hair under a ceiling; its lines sink out of it at twenty degrees: strands go on inside to the far end."""
+    grid = VoxelGrid.around(torch.zeros(3), torch.tensor([0.12, 0.06, 0.06]), 0.003)
+    points = grid.centers()
+    ceiling = SignedDistanceGrid((0.048 - points[:, 1]).reshape(grid.shape), grid.lower, grid.spacing)
+    slab = ((points[:, 1] < 0.048) & (points[:, 1] > 0.03) & (points[:, 0] < 0.1)).reshape(grid.shape)
+    sinking = pack(torch.tensor([math.cos(math.radians(20)), -math.sin(math.radians(20)), 0.0])).expand(*grid.shape, 6)
+    border = outer_border(slab, grid, ceiling)
+    field = OrientationField(grid, slab, sinking, torch.ones(grid.shape), layers(grid, ceiling, border), border)
+    roots = torch.tensor([[0.02, 0.048, 0.02], [0.03, 0.048, 0.03], [0.02, 0.048, 0.04], [0.04, 0.048, 0.03]])
+    settings = GrowthSettings(strands=4, voxel=0.003)
+    paths, counts = trace(field, ceiling, roots, torch.zeros(4), settings)
+    assert float((paths[:, -1, 0] - 0.1).abs().max()) < 0.008
+    assert float(border(paths.flatten(0, 1)).max()) < 0.0
+    assert int(counts.max()) < 0.12 / settings.step
 
 
 def test_farthest_order_spreads_every_prefix() -> None:
@@ -238,7 +282,8 @@ def test_thickness_slope_points_to_thicker_hair() -> None:
     points = grid.centers()
     wedge = (points[:, 1] <= 0.5 * points[:, 0]).reshape(grid.shape)
     empty = torch.zeros(*grid.shape, 6)
-    field = OrientationField(grid, wedge, empty, empty[..., 0], empty[..., 0])
+    border = outer_border(wedge, grid, SignedDistanceGrid(points[:, 1].reshape(grid.shape), grid.lower, grid.spacing))
+    field = OrientationField(grid, wedge, empty, empty[..., 0], empty[..., 0], border)
     roots = torch.rand(300, 3, generator=torch.Generator().manual_seed(0)) * torch.tensor([0.04, 0.0, 0.04]) + 0.01 * torch.tensor(
         [1.0, 0, 1.0]
     )
