@@ -59,11 +59,12 @@ def test_only_patches_with_a_large_error_are_refined(error: float) -> None:
     assert kept[:, :12].float().mean() == (1 if error == 0 else 0)
 
 
-@pytest.mark.skipif(not torch.cuda.is_available(), reason="half precision is for CUDA")
 @pytest.mark.parametrize("name", MODULES)
-def test_half_precision_says_nearly_the_same(name: str, checkpoint: Callable[[str], Path]) -> None:
+def test_half_precision_says_nearly_the_same(name: str, checkpoint: Callable[[str], Path], monkeypatch: pytest.MonkeyPatch) -> None:
     images, plates = views(2, 128), views(2, 128, 1)
     full = MODULES[name].load(checkpoint(name)).mattes(images, plates)
+    if not torch.cuda.is_available():  # a CPU can, slowly, what it is not asked to do
+        monkeypatch.setattr(MODULES[name], "place", lambda network, half: network.half() if half else network)
     half = MODULES[name].load(checkpoint(name), half=True).mattes(images, plates)
     assert half.dtype == np.float32 and not np.array_equal(full, half)
     assert np.abs(full - half).mean() < 0.02
