@@ -64,12 +64,14 @@ def read_tensors(path: Path, what: str) -> dict[str, Tensor]:
 
 
 def _read_zip(path: Path) -> object:
-    """What ``torch.save`` or TorchScript wrote; of the latter the tensors, its code is not called."""
+    """What ``torch.save`` or TorchScript wrote; of the latter the tensors: its code is not called, and must not ask to be."""
     with zipfile.ZipFile(path) as archive:
-        names = archive.namelist()
         if sum(member.file_size for member in archive.infolist()) > path.stat().st_size + SLACK:
             raise ValueError("members unpack to more than the file holds")
-    if any("/code/" in name for name in names):
+        code = [archive.read(name) for name in archive.namelist() if "/code/" in name and name.endswith(".py")]
+    if any(b"__setstate__" in source for source in code):
+        raise ValueError("a part of the archive would run when it is loaded")
+    if code:
         return dict(torch.jit.load(str(path), map_location="cpu").state_dict())
     return torch.load(path, map_location="cpu", weights_only=True)
 

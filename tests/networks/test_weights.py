@@ -141,6 +141,31 @@ class Wrapped(nn.Module):
         return self.model(x)
 
 
+class Restored(nn.Module):
+    """A scripted network that computes when it is loaded."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.weight = torch.zeros(1)
+
+    @torch.jit.export
+    def __getstate__(self) -> tuple[torch.Tensor, bool]:
+        return self.weight, self.training
+
+    @torch.jit.export
+    def __setstate__(self, state: tuple[torch.Tensor, bool]) -> None:
+        self.weight = state[0] + 1
+        self.training = state[1]
+
+
+def test_an_archive_that_would_run_on_loading_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "scripted.pth"
+    torch.jit.script(Restored()).save(str(path))
+    monkeypatch.setattr(torch.jit, "load", lambda *_, **__: pytest.fail("was loaded"))
+    with pytest.raises(BadFile, match="cut, damaged or holds more than plain tensors"):
+        load_weights(Modnet, path, "MODNet")
+
+
 def test_every_wrapping_of_the_same_weights_is_the_same_network(tmp_path: Path) -> None:
     plain = {name.removeprefix("module."): value for name, value in state().items()}
     without_counters = {name: value for name, value in state().items() if "num_batches" not in name}
