@@ -27,7 +27,7 @@ report: "rules/report/workflow.rst"
 share_gpu()
 with one_line():
     settings = load_config(config, home=HERE)
-plan = Plan(settings)
+plan = Plan(settings, own_environments=bool(workflow.deployment_settings.deployment_method))
 shell.prefix(share_package(HERE))
 lead_jobs()
 

@@ -1,6 +1,6 @@
 """What goes into an avatar besides the capture: weights, models and packages, as ``assets.lock.json`` states them.
 
-An asset without a hash is the user's own copy, which nobody but its authors may hand out.
+An asset without a package is the user's own copy; its hash, where there is one, is the whole SHA-256 or its first digits.
 """
 
 from __future__ import annotations
@@ -9,16 +9,18 @@ import hashlib
 import json
 import platform
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import cache
 from importlib import metadata
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
 from headcast.errors import AssetMissing, BadFile
 from headcast.version import __version__
 
+WEB_PAGE = (b"<!doctype", b"<html", b"<?xml", b"<head")
 LOCK = Path(__file__).with_name("assets.lock.json")
 
 
@@ -47,13 +49,18 @@ class Asset:
 
 @dataclass(frozen=True)
 class Package:
-    """A Python package that can take part in making an avatar."""
+    """A Python package that can take part in making an avatar.
+
+    ``used_by`` is the setting that cannot do without it where that is not the default, ``wanted`` what to ask pip for then.
+    """
 
     name: str
     licence: str
     source: str | None
     module: str
     commercial: bool
+    used_by: str | None = None
+    wanted: str | None = None
 
 
 @cache
@@ -80,11 +87,45 @@ def used_by(settings: Mapping[str, Mapping[str, Any]]) -> list[Asset]:
     return [asset for asset in assets().values() if asset.used_by in chosen]
 
 
-def verify(section: str, backend: str) -> None:
-    """The installed files of a backend are those of the lock; ``AssetMissing`` or ``BadFile`` says which are not."""
+def obtained(section: str, backend: str, packages_too: bool = True) -> list[Path]:
+    """The user's own files of a backend, all there, and with ``packages_too`` its packages; or ``AssetMissing``."""
+    name = f"{section}.backend: {backend}"
+    for package in packages().values() if packages_too else ():
+        if package.used_by == name and find_spec(package.module) is None:
+            raise AssetMissing(package.name, f"{name} needs this package ({package.licence})", f"pip install '{package.wanted}'")
+    files = [asset for asset in used_by({section: {"backend": backend}}) if asset.package is None]
+    for asset in files:
+        if not Path(asset.path).is_file():
+            todo = f"obtain it from {asset.source} (docs/own_weights.md); licence: {asset.licence or 'not stated'}"
+            raise AssetMissing(asset.path, f"the {asset.kind} of {name} is not there", todo)
+    return [Path(asset.path) for asset in files]
+
+
+def verify(section: str, backend: str) -> list[Path]:
+    """The files of a backend are those of the lock; ``AssetMissing`` or ``BadFile`` says which are not. Gives the user's own."""
+    files = obtained(section, backend)
     for asset in used_by({section: {"backend": backend}}):
         if asset.package is not None:
             _verify_installed(asset)
+        elif asset.sha256 is not None and not _sha256(Path(asset.path)).startswith(asset.sha256):
+            wrong = f"is not the {asset.name} of {asset.source}: its SHA-256 does not begin with {asset.sha256}"
+            raise BadFile(asset.path, wrong, "obtain it anew")
+    return files
+
+
+def is_web_page(start: bytes) -> bool:
+    """Whether a file that starts so is what a site sent instead of the file: a login, a confirmation."""
+    return start[:200].lstrip().lower().startswith(WEB_PAGE)
+
+
+def digests(files: Iterable[Path]) -> dict[str, str]:
+    """SHA-256 of files by their paths."""
+    return {path.as_posix(): _sha256(path) for path in files}
+
+
+def _sha256(path: Path) -> str:
+    with path.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
 def _verify_installed(asset: Asset) -> None:

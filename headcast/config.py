@@ -75,15 +75,17 @@ class Extraction(Section):
 
 
 class Matting(Section):
-    """Subject against the known background plate, or the mattes that the capture brings."""
+    """Subject against the known background plate, by a network with the user's weights, or the mattes that the capture brings."""
 
-    backend: Literal["plate", "capture"] = "plate"
+    backend: Literal["plate", "capture", "background_matting_v2", "modnet"] = "plate"
+    batch: Annotated[int, Field(ge=1, le=64)] = 4
+    half: bool = False
 
 
 class LandmarkDetection(Section):
     """2-D facial landmarks of every view and their multi-view consensus."""
 
-    backend: Literal["mediapipe"] = "mediapipe"
+    backend: Literal["mediapipe", "face_alignment"] = "mediapipe"
     min_confidence: Fraction = 0.5
 
 
@@ -98,7 +100,8 @@ class Fitting(Section):
 class HairMasks(Section):
     """Hair, face and body labels of every view."""
 
-    backend: Literal["embedded"] = "embedded"
+    backend: Literal["embedded", "cdgnet", "matte_anything"] = "embedded"
+    batch: Annotated[int, Field(ge=1, le=64)] = 4
 
 
 class OrientationMaps(Section):

@@ -1,13 +1,13 @@
 rule matting:
-    """Separate the subject from the known background plate."""
-    input: images=at.images, background=at.background
+    """Separate the subject from the known background plate, or by a network with the user's weights."""
+    input: images=at.images, background=at.background, own=plan.own_weights("matting")
     output: at.mattes
     log: at.log("matting")
     benchmark: at.benchmark("matting")
     conda: "../envs/matting.yaml"
     params: code=code_hash("headcast.stages.matting"), settings=settings.settings("matting"), weights=plan.weights("matting")
     threads: 4
-    resources: mem_mb=doubling(6_000), runtime=120
+    resources: gpu=plan.network_gpu("matting"), mem_mb=doubling(6_000), runtime=120
     message: "matting {wildcards.subject}/{wildcards.sequence}"
     shell:
         "python -m scripts.matting --images {input.images:q} --background {input.background:q} --settings {params.settings:q}"
@@ -16,13 +16,13 @@ rule matting:
 
 rule landmarks:
     """Detect facial landmarks in every view and reconcile them over the cameras."""
-    input: images=at.images, cameras=at.cameras
+    input: images=at.images, cameras=at.cameras, own=plan.own_weights("landmarks")
     output: at.landmarks
     log: at.log("landmarks")
     benchmark: at.benchmark("landmarks")
     conda: "../envs/landmarks.yaml"
     params: code=code_hash("headcast.stages.landmarks"), settings=settings.settings("landmarks"), weights=plan.weights("landmarks")
-    resources: mem_mb=doubling(2_000), runtime=60
+    resources: gpu=plan.network_gpu("landmarks"), mem_mb=doubling(2_000), runtime=60
     message: "finding landmarks in {wildcards.subject}/{wildcards.sequence}"
     shell:
         "python -m scripts.landmarks --images {input.images:q} --cameras {input.cameras:q} --settings {params.settings:q}"
@@ -32,20 +32,21 @@ rule landmarks:
 rule hair_masks:
     """Label hair, face and body in every view, with a soft hair matte."""
     input:
-        images=at.images, cameras=at.cameras, mattes=at.mattes, surface=at.surface_params,
-        model=at.head_model.format(model=settings.fitting.model),
+        images=at.images, cameras=at.cameras, mattes=at.mattes, own=plan.own_weights("hair_masks"),
+        surface=plan.by_fit(at.surface_params), model=plan.by_fit(at.head_model.format(model=settings.fitting.model)),
     output: at.hair_masks
     log: at.log("hair_masks")
     benchmark: at.benchmark("hair_masks")
     conda: "../envs/parsing.yaml"
-    params: code=code_hash("headcast.stages.hair_masks"), settings=settings.settings("hair_masks")
+    params:
+        code=code_hash("headcast.stages.hair_masks"), settings=settings.settings("hair_masks"), weights=plan.weights("hair_masks"),
+        fit=lambda wildcards, input: ["--surface", input.surface, "--model", input.model] if input.surface else [],
     threads: 4
-    resources: mem_mb=doubling(6_000), runtime=120
+    resources: gpu=plan.network_gpu("hair_masks"), mem_mb=doubling(6_000), runtime=120
     message: "labelling hair, face and body of {wildcards.subject}/{wildcards.sequence}"
     shell:
         "python -m scripts.hair_masks --images {input.images:q} --cameras {input.cameras:q}"
-        " --mattes {input.mattes:q} --surface {input.surface:q} --model {input.model:q} --settings {params.settings:q}"
-        " --output {output:q} --workers {threads} --log {log:q}"
+        " --mattes {input.mattes:q} {params.fit:q} --settings {params.settings:q} --output {output:q} --workers {threads} --log {log:q}"
 
 
 rule orientation_maps:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import sys
 from dataclasses import replace
 from pathlib import Path
@@ -10,7 +11,7 @@ from types import ModuleType
 import pytest
 
 from headcast import assets as lock
-from headcast.assets import LOCK, assets, made_with, packages, used_by, verify
+from headcast.assets import LOCK, assets, digests, made_with, obtained, packages, used_by, verify
 from headcast.config import load_config
 from headcast.errors import AssetMissing, BadFile
 
@@ -50,7 +51,7 @@ def test_what_users_of_the_reference_bring_is_named_as_their_own() -> None:
     for name in THEIRS.split():
         asset = paths[f"assets/{name}"]
         assert asset.sha256 is None
-        assert asset.used_by is None
+        assert asset.package is None
         assert asset.note or asset.licence
 
 
@@ -64,6 +65,53 @@ def test_other_bytes_and_missing_packages_are_refused(monkeypatch: pytest.Monkey
         monkeypatch.setattr(lock, "assets", lambda changed=changed: {"selfie": changed})
         with pytest.raises(error, match=says):
             verify("matting", "plate")
+
+
+OWN = {
+    ("matting", "background_matting_v2"): ["BackgroundMattingV2/pytorch_resnet101.pth"],
+    ("matting", "modnet"): ["MODNet/modnet_photographic_portrait_matting.ckpt"],
+    ("hair_masks", "cdgnet"): ["CDGNet/LIP_epoch_149.pth"],
+    ("hair_masks", "matte_anything"): [f"MatteAnything/{name}/model.safetensors" for name in ("grounding-dino", "sam", "vitmatte")],
+    ("landmarks", "face_alignment"): [
+        f"face_alignment/checkpoints/{name}" for name in ("3DFAN4-7835d9f11d.pth.tar", "s3fd-619a316812.pth")
+    ],
+}
+
+
+@pytest.mark.parametrize(("section", "backend"), OWN)
+def test_a_network_of_the_user_s_is_asked_for_file_by_file(
+    section: str, backend: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    for name in OWN[section, backend]:
+        path = Path("assets", name)
+        with pytest.raises(AssetMissing, match="licence: ") as caught:
+            obtained(section, backend, packages_too=False)
+        assert caught.value.where == str(path) and "https://" in str(caught.value) and "\n" not in str(caught.value)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.touch()
+    assert obtained(section, backend, packages_too=False) == [Path("assets", name) for name in OWN[section, backend]]
+
+
+@pytest.mark.parametrize(("section", "backend"), [("landmarks", "face_alignment"), ("hair_masks", "matte_anything")])
+def test_a_package_of_the_user_s_is_asked_for_by_its_name(section: str, backend: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(lock, "find_spec", lambda module: None)
+    with pytest.raises(AssetMissing, match="pip install '"):
+        obtained(section, backend)
+
+
+def test_weights_whose_hash_begins_otherwise_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "net.pth").write_bytes(b"weights")
+    digest = hashlib.sha256(b"weights").hexdigest()
+    known = replace(assets()["fan_3d"], path="net.pth", used_by="matting.backend: modnet")
+    for begins in (digest, digest[:10]):
+        monkeypatch.setattr(lock, "assets", lambda begins=begins: {"net": replace(known, sha256=begins)})
+        assert verify("matting", "modnet") == [Path("net.pth")]
+    monkeypatch.setattr(lock, "assets", lambda: {"net": known})
+    with pytest.raises(BadFile, match="does not begin with 7835d9f11d"):
+        verify("matting", "modnet")
+    assert digests([Path("net.pth")]) == {"net.pth": digest}
 
 
 def test_versions_are_those_installed_and_a_research_package_counts_once_it_is_loaded(monkeypatch: pytest.MonkeyPatch) -> None:

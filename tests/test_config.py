@@ -77,7 +77,7 @@ def test_auto_follows_the_machine(gpu: bool) -> None:
 
 def test_settings_are_canonical_and_hold_only_their_section() -> None:
     config = load_config({"preset": "cpu"})
-    assert json.loads(config.settings("matting")) == {"matting": {"backend": "plate"}}
+    assert json.loads(config.settings("matting")) == {"matting": {"backend": "plate", "batch": 4, "half": False}}
     assert config.settings("training") != load_config({"preset": "cpu", "training": {"steps": 7}}).settings("training")
     assert config.settings("matting") == load_config({"preset": "cpu", "training": {"steps": 7}}).settings("matting")
 

@@ -19,13 +19,13 @@ import scipy.io
 from numpy.lib import format as npy_format
 from scipy.io.matlab import MatReadError
 
+from headcast.assets import is_web_page
 from headcast.errors import AssetMissing, BadFile
 from headcast.heads import inert_pickle
 from headcast.heads.inert_values import Refused, as_array
 
 MAX_BYTES = 1 << 30
 OBTAIN = "obtain the file anew"
-WEB_PAGE = (b"<!doctype", b"<html", b"<?xml", b"<head")
 DAMAGED = (
     *(MatReadError, ValueError, TypeError, KeyError, IndexError, EOFError),
     *(OSError, OverflowError, NotImplementedError, zlib.error, zipfile.BadZipFile),
@@ -40,7 +40,7 @@ def read_bytes(path: Path) -> bytes:
     if not 0 < size <= MAX_BYTES:
         raise BadFile(path, "is empty" if not size else f"has {size} bytes, more than any head model", OBTAIN)
     data = path.read_bytes()
-    if data[:200].lstrip().lower().startswith(WEB_PAGE):
+    if is_web_page(data):
         raise BadFile(path, "is a web page: the download was not logged in", "log in on the model's site and download again")
     return data
 

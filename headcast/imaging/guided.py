@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import cv2
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Float, UInt8
 
 
 def _box(image: Float[np.ndarray, "H W *c"], radius: int) -> Float[np.ndarray, "H W *c"]:
@@ -52,3 +52,18 @@ def guided_upsample(
     slope = cv2.resize(slope, (width, height), interpolation=cv2.INTER_LINEAR)
     offset = cv2.resize(offset, (width, height), interpolation=cv2.INTER_LINEAR)
     return (slope * guide).sum(-1) + offset
+
+
+def at_size_of(image: UInt8[np.ndarray, "H W 3"], small: Float[np.ndarray, "h w"], epsilon: float) -> Float[np.ndarray, "H W"]:
+    """Shares in [0, 1] that were solved on a resized copy of ``image``, at its own size.
+
+    Enlarged along the edges of ``image`` (``epsilon`` as in `guided_filter`), reduced by area.
+    """
+    height, width = image.shape[:2]
+    if small.shape == (height, width):
+        return small
+    if small.size > height * width:
+        return cv2.resize(small, (width, height), interpolation=cv2.INTER_AREA).astype(np.float32)
+    guide = image.astype(np.float32) / 255
+    reduced = cv2.resize(guide, small.shape[::-1], interpolation=cv2.INTER_AREA)
+    return np.clip(guided_upsample(guide, reduced, small, 2, epsilon), 0, 1).astype(np.float32)

@@ -6,9 +6,11 @@ motion to a tenth of a pixel but not places. Per view and point the track is the
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import cv2
 import numpy as np
-from jaxtyping import Bool, Float, UInt8
+from jaxtyping import Bool, Float, Int, UInt8
 from scipy.linalg import solveh_banded
 
 WINDOW_SHARE = 0.12  # of the eye distance: side of the window whose motion is a point's motion
@@ -27,8 +29,18 @@ UNSTEADY = (
     *(152, 148, 176, 149, 150, 136, 172, 58, 132, 93, 234, 127, 162, 21, 54, 103, 67, 109),
     *range(468, 478),
 )
-STEADY = np.setdiff1d(np.arange(478), UNSTEADY)
-EYE_CORNERS, NASION_CHIN = (33, 263), (168, 152)
+
+
+class Layout(NamedTuple):
+    """Which points of a detector can be followed, and the pairs that tell a face's size."""
+
+    steady: Int[np.ndarray, "N"]
+    eye_corners: tuple[int, int]
+    nasion_chin: tuple[int, int]
+
+
+FACEMESH = Layout(np.setdiff1d(np.arange(478), UNSTEADY), (33, 263), (168, 152))
+IBUG = Layout(np.r_[17:36, 48:60], (36, 45), (27, 8))  # brows, nose, outer lips
 EYES_PER_HEIGHT = 0.77  # outer-eye-corner distance over nasion-chin distance of an adult face
 MIN_EYE_DISTANCE = 8.0  # px
 
@@ -68,23 +80,26 @@ def _lucas_kanade(
     return np.asarray(moved), np.asarray(found)
 
 
-def face_size(points: Float[np.ndarray, "478 2"]) -> float:
+def face_size(points: Float[np.ndarray, "P 2"], layout: Layout = FACEMESH) -> float:
     """The eye distance (px) as seen from the front: from the side the face's height tells it; NaN without a face."""
-    width, height = (float(np.linalg.norm(points[a] - points[b])) for a, b in (EYE_CORNERS, NASION_CHIN))
+    pairs = (layout.eye_corners, layout.nasion_chin)
+    width, height = (float(np.linalg.norm(points[a] - points[b])) for a, b in pairs)
     return max(width, EYES_PER_HEIGHT * height)
 
 
 def view_motion(
     before: UInt8[np.ndarray, "H W 3"],
     after: UInt8[np.ndarray, "H W 3"],
-    points: Float[np.ndarray, "478 2"],
-    next_points: Float[np.ndarray, "478 2"],
-) -> Float[np.ndarray, "478 2"]:
-    """`motion` of FaceMesh's steady points between two frames of a view; NaN for the others and where a frame has no face."""
+    points: Float[np.ndarray, "P 2"],
+    next_points: Float[np.ndarray, "P 2"],
+    layout: Layout = FACEMESH,
+) -> Float[np.ndarray, "P 2"]:
+    """`motion` of the steady points between two frames of a view; NaN for the others and where a frame has no face."""
     moved = np.full(points.shape, np.nan)
-    eye_distance = face_size(points)
+    eye_distance = face_size(points, layout)
     if np.isfinite(points).all() and np.isfinite(next_points).all() and eye_distance > MIN_EYE_DISTANCE:
-        moved[STEADY] = motion(before, after, points[STEADY], next_points[STEADY], eye_distance)
+        chosen = layout.steady
+        moved[chosen] = motion(before, after, points[chosen], next_points[chosen], eye_distance)
     return moved
 
 

@@ -7,9 +7,10 @@ kept as the dense set. Where a face was not found, or a point contradicts the ot
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -18,7 +19,7 @@ from jaxtyping import Bool, Float, UInt8
 from headcast.capture.camera import Camera
 from headcast.errors import CaptureError
 from headcast.imaging.facemesh_table import DENSE, POINTS, table_matrix
-from headcast.imaging.landmark_flow import steady, view_motion
+from headcast.imaging.landmark_flow import FACEMESH, Layout, steady, view_motion
 from headcast.imaging.view_bias import view_bias
 
 logger = logging.getLogger(__name__)
@@ -103,22 +104,30 @@ def detect_views(
     frames: Iterable[Sequence[UInt8[np.ndarray, "H W 3"]]], cameras: tuple[str, ...], min_confidence: float = 0.5
 ) -> Landmarks:
     """FaceMesh in every view, steadied by optical flow: ``frames`` yields, in order of time, the RGB images of ``cameras``."""
-    found, moved, before = [], [], None
     with face_mesh(min_confidence) as mesh:
-        for views in frames:
-            found.append([detect(mesh, image) for image in views])
-            if before is not None:
-                steps = zip(before, views, found[-2], found[-1], strict=True)
-                moved.append([view_motion(old, new, start[0], end[0]) for old, new, start, end in steps])
-            before = views
-    shape = (len(found), len(cameras))
-    detected = np.array([[points for points, _ in views] for views in found]).reshape(*shape, DENSE, 2)
-    dense = detected.copy()
-    for c in range(len(cameras) if moved else 0):
-        dense[:, c] = steady(detected[:, c], np.array([views[c] for views in moved]))
-    score = np.array([[score for _, score in views] for views in found]).reshape(shape)
+        dense, score = tracked(frames, partial(detect, mesh), FACEMESH)
     confidence = np.repeat(score[..., None], POINTS, axis=-1)
     return Landmarks(cameras=cameras, points=ibug_from_dense(dense), confidence=confidence, dense=dense)
+
+
+def tracked(
+    frames: Iterable[Sequence[UInt8[np.ndarray, "H W 3"]]],
+    detect: Callable[[UInt8[np.ndarray, "H W 3"]], tuple[Float[np.ndarray, "N 2"], Any]],
+    layout: Layout,
+) -> tuple[Float[np.ndarray, "F C N 2"], Float[np.ndarray, "F C *s"]]:
+    """What ``detect`` says of every view, points and score; its tracks follow the optical flow."""
+    found, moved, before = [], [], None
+    for views in frames:
+        found.append([detect(image) for image in views])
+        if before is not None:
+            steps = zip(before, views, found[-2], found[-1], strict=True)
+            moved.append([view_motion(old, new, start[0], end[0], layout) for old, new, start, end in steps])
+        before = views
+    detected = np.array([[points for points, _ in views] for views in found])
+    points = detected.copy()
+    for c in range(detected.shape[1] if moved else 0):
+        points[:, c] = steady(detected[:, c], np.array([views[c] for views in moved]))
+    return points, np.array([[score for _, score in views] for views in found])
 
 
 def eye_distances(points: Float[np.ndarray, "F C 68 2"]) -> Float[np.ndarray, "F"]:
@@ -179,8 +188,7 @@ def consensus(landmarks: Landmarks, cameras: Mapping[str, Camera]) -> Landmarks:
     """
     matrices = projections([cameras[serial] for serial in landmarks.cameras])
     distance = eye_distances(landmarks.points)
-    slide = view_bias(landmarks.dense, matrices, distance, lambda seen, size: triangulate(seen, matrices, size)[0])
-    landmarks = replace(landmarks, points=landmarks.points - ibug_from_dense(slide), dense=landmarks.dense - slide)
+    landmarks = _without_slide(landmarks, matrices, distance)
     tolerance = np.full(POINTS, OUTLIER)
     tolerance[JAW] = JAW_OUTLIER
     points, dense, confidence = landmarks.points.copy(), landmarks.dense.copy(), landmarks.confidence.copy()
@@ -196,6 +204,15 @@ def consensus(landmarks: Landmarks, cameras: Mapping[str, Camera]) -> Landmarks:
     dropped = np.isfinite(landmarks.points[..., 0]).sum() - np.isfinite(points[..., 0]).sum()
     logger.info("consensus: %d of %d points dropped", dropped, np.isfinite(landmarks.points[..., 0]).sum())
     return replace(landmarks, points=points, dense=dense, confidence=confidence)
+
+
+def _without_slide(landmarks: Landmarks, matrices: Float[np.ndarray, "C 3 4"], distance: Float[np.ndarray, "F"]) -> Landmarks:
+    """The points less what each slides with the viewing direction, measured on the dense ones where the detector has some."""
+    is_dense = bool(np.isfinite(landmarks.dense).any())
+    measured = landmarks.dense if is_dense else landmarks.points
+    slide = view_bias(measured, matrices, distance, lambda seen, size: triangulate(seen, matrices, size)[0])
+    of_points = ibug_from_dense(slide) if is_dense else slide
+    return replace(landmarks, points=landmarks.points - of_points, dense=landmarks.dense - slide if is_dense else landmarks.dense)
 
 
 def _wrong_views(miss: Float[np.ndarray, "C 68"], eye_distance: float) -> Bool[np.ndarray, "C"]:

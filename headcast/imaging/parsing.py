@@ -22,9 +22,9 @@ from headcast.capture.camera import Camera
 from headcast.errors import CaptureError
 from headcast.imaging.appearance import FEATURES, Mixture, features, fit_mixture, in_any_shade
 from headcast.imaging.guided import guided_filter, guided_upsample
+from headcast.imaging.labels import Labels, compose
 from headcast.imaging.unmixing import gaussian
 
-BACKGROUND, BODY, FACE, HAIR = range(4)
 CLASSES = ("hair", "skin", "cloth")
 REFERENCE_SIDE = 416
 WORKING_SIDE = 512
@@ -57,13 +57,6 @@ class LabelView:
     alpha: Float[np.ndarray, "H W"]
     camera: Camera
     vertices: Float[np.ndarray, "V 3"]
-
-
-class Labels(NamedTuple):
-    """Per pixel 0 background, 1 body, 2 face up to the hair, 3 hair; and the soft hair matte, never above alpha."""
-
-    labels: UInt8[np.ndarray, "H W"]
-    hair: Float[np.ndarray, "H W"]
 
 
 @dataclass(frozen=True)
@@ -277,12 +270,7 @@ def label_view(view: LabelView, head: HeadRegions, subject: Subject) -> Labels:
     if view.image.shape[:2] != view.alpha.shape:
         raise CaptureError(f"camera {view.camera.serial}", "image and matte differ in size")
     hair, face = _solve(_working(view), head, subject, view)
-    soft = np.clip(hair * view.alpha, 0, view.alpha).astype(np.float32)
-    labels = np.full(view.alpha.shape, BODY, np.uint8)
-    labels[face > FACE_SHARE] = FACE
-    labels[hair > 0.5] = HAIR
-    labels[view.alpha < 0.5] = BACKGROUND
-    return Labels(labels, soft)
+    return compose(hair, face > FACE_SHARE, view.alpha)
 
 
 def _solve(

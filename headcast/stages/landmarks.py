@@ -1,19 +1,25 @@
-"""landmarks: FaceMesh in every view, then one multi-view consensus."""
+"""landmarks: a detector in every view, then one multi-view consensus."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from importlib import import_module
 from pathlib import Path
 
 import numpy as np
 
-from headcast.assets import verify
+from headcast.assets import digests, verify
 from headcast.config import LandmarkDetection
 from headcast.errors import CaptureError
 from headcast.formats.frames import Images, read_cameras, read_images
 from headcast.formats.track import write_landmarks
-from headcast.imaging.landmarks import consensus, detect_views
+from headcast.imaging.landmarks import consensus
 from headcast.process.command import Progress
+
+DETECTORS = {
+    "mediapipe": "headcast.imaging.landmarks",
+    "face_alignment": "headcast.networks.fan",
+}
 
 
 @dataclass(frozen=True)
@@ -27,9 +33,10 @@ class Inputs:
 
 def run(inputs: Inputs, landmarks: LandmarkDetection, progress: Progress) -> Path:
     """Detect landmarks in every view; views without a face stay NaN, outliers of the consensus become NaN."""
-    verify("landmarks", landmarks.backend)
+    weights = verify("landmarks", landmarks.backend)
     images, cameras = read_images(inputs.images), read_cameras(inputs.cameras)
-    raw = detect_views(_rows(images, progress), tuple(images.serials), landmarks.min_confidence)
+    detect_views = import_module(DETECTORS[landmarks.backend]).detect_views
+    raw = detect_views(_rows(images, progress), tuple(images.serials), landmarks.min_confidence, *weights)
     seen = np.isfinite(raw.points[..., 0]).any(-1)
     if not seen.any(1).all():
         frame = int(np.argmin(seen.any(1)))
@@ -39,12 +46,8 @@ def run(inputs: Inputs, landmarks: LandmarkDetection, progress: Progress) -> Pat
             "look at the images; check capture and rotation",
         )
     agreed = consensus(raw, cameras)
-    write_landmarks(
-        inputs.output,
-        agreed,
-        {"backend": landmarks.backend, "frames": images.frames, "size": images.size, "views_with_face": int(seen.sum())},
-        raw.points,
-    )
+    facts = {"backend": landmarks.backend, "weights": digests(weights), "frames": images.frames, "size": images.size}
+    write_landmarks(inputs.output, agreed, {**facts, "views_with_face": int(seen.sum())}, raw.points)
     return inputs.output
 
 

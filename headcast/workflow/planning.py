@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from headcast import layout
-from headcast.assets import used_by
+from headcast.assets import obtained, used_by
 from headcast.capture.capture import PREPROCESSED, raw_files, recorded
 from headcast.capture.download import LINK
 from headcast.capture.nersemble import ACCESS
@@ -114,8 +114,9 @@ def _sequences(config: Config, name: str, downloads: bool) -> list[str]:
 class Plan:
     """Answers for input functions and params, from one validated configuration."""
 
-    def __init__(self, config: Config) -> None:
-        self._config, self._began = config, 0.0
+    def __init__(self, config: Config, own_environments: bool = False) -> None:
+        """``own_environments`` when jobs do not run in this process's environment, so that its packages say nothing of theirs."""
+        self._config, self._began, self._packages_too = config, 0.0, not own_environments
         with one_line():
             self.cohort = cohort(config, downloads=bool(os.environ.get(LINK)))
         everyone = config.subjects.values()
@@ -183,6 +184,24 @@ class Plan:
         """The user's files of a head model; a missing one ends the plan here."""
         with one_line():
             return [file.path for group in head_assets(wildcards.model).values() for file in group]
+
+    def own_weights(self, section: str) -> Callable[[Wildcards], list[str]] | list[str]:
+        """Input function: the user's files of the chosen backend; a missing file or package ends the plan here."""
+        backend = getattr(self._config, section).backend
+
+        def resolve(wildcards: Wildcards) -> list[str]:
+            with one_line():
+                return [str(path) for path in obtained(section, backend, self._packages_too)]
+
+        return resolve if any(asset.package is None for asset in used_by({section: {"backend": backend}})) else []
+
+    def network_gpu(self, section: str) -> int:
+        """GPUs of a rule whose backend may be a network of the user's."""
+        return int(self.own_weights(section) != [])
+
+    def by_fit(self, pattern: str) -> str | list[str]:
+        """``pattern`` where labels come from the fitted head, nothing where a network labels."""
+        return pattern if self._config.hair_masks.backend == "embedded" else []
 
     @property
     def identity(self) -> Callable[[Wildcards], list[str]] | list[str]:

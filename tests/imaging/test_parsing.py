@@ -11,11 +11,8 @@ from headcast.capture.camera import Camera
 from headcast.errors import CaptureError
 from headcast.imaging.appearance import fit_mixture
 from headcast.imaging.guided import guided_filter, guided_upsample
+from headcast.imaging.labels import BACKGROUND, BODY, FACE, HAIR
 from headcast.imaging.parsing import (
-    BACKGROUND,
-    BODY,
-    FACE,
-    HAIR,
     HeadRegions,
     LabelView,
     label_views,

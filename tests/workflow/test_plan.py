@@ -115,6 +115,8 @@ def test_every_rule_has_a_script_and_a_stage_and_their_interfaces_agree() -> Non
         flags = {flag.replace("-", "_") for flag in re.findall(r" --([a-z-]+)", rule)} - {"settings", "log"}
         if "params.identity" in rule:
             flags.add("identity")
+        if "params.fit" in rule:
+            flags |= {"surface", "model"}
         if not (ROOT / f"headcast/stages/{name}.py").exists():
             continue
         code = f"import dataclasses, headcast.stages.{name} as s; print(' '.join(f.name for f in dataclasses.fields(s.Inputs)))"
@@ -141,3 +143,34 @@ def test_the_plan_follows_the_configured_head_model(tmp_path: Path) -> None:
     assert done.returncode == 0, done.stderr
     assert "results/models/ict.npz" in done.stdout + done.stderr
     assert "results/models/open.npz" not in done.stdout + done.stderr
+
+
+OWN = [
+    ("matting", "background_matting_v2", "mattes", "assets/BackgroundMattingV2/pytorch_resnet101.pth"),
+    ("matting", "modnet", "mattes", "assets/MODNet/modnet_photographic_portrait_matting.ckpt"),
+    ("hair_masks", "cdgnet", "masks", "assets/CDGNet/LIP_epoch_149.pth"),
+    ("hair_masks", "matte_anything", "masks", "transformers"),
+    ("landmarks", "face_alignment", "landmarks", "face-alignment"),
+]
+
+
+@pytest.mark.parametrize(("section", "backend", "product", "missing"), OWN)
+def test_a_network_without_its_weights_or_package_ends_the_plan(
+    section: str, backend: str, product: str, missing: str, tmp_path: Path
+) -> None:
+    wanted = f"results/demo/HAIR/{product}/manifest.json"
+    done = snakemake("-n", *config(**{section: f"{{backend: {backend}}}"}), wanted, folder=tmp_path)
+    said = [line for line in done.stderr.splitlines() if line.startswith("headcast: ")]
+    assert done.returncode == 3
+    assert len(said) == 1 and said[0].startswith(f"headcast: {missing}: ")
+    assert "licence" in said[0] or "pip install" in said[0]
+
+
+def test_labels_by_a_network_do_not_wait_for_the_fit(tmp_path: Path) -> None:
+    weights = tmp_path / "assets/CDGNet/LIP_epoch_149.pth"
+    weights.parent.mkdir(parents=True)
+    weights.touch()
+    wanted = "results/demo/HAIR/masks/manifest.json"
+    done = snakemake("-n", *config(hair_masks="{backend: cdgnet}"), wanted, folder=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert set(jobs(done.stdout + done.stderr)) - {"total"} == {"download", "extract_frames", "matting", "hair_masks"}

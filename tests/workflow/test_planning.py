@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import sys
+from contextlib import nullcontext
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
+from headcast.assets import used_by
 from headcast.config import load_config
-from headcast.errors import OutOfResources
+from headcast.errors import AssetMissing, OutOfResources
 from headcast.workflow.planning import Plan, digest_of_files, one_line
 
 
@@ -54,3 +57,26 @@ def test_but_not_those_that_an_unfinished_avatar_learns_from(plan: Plan) -> None
     assert len(plan.finished_sequences(None)) == 3
     (state / "state.pt").touch()
     assert plan.finished_sequences(None) == ["results/258/HAIR"]
+
+
+def test_by_default_no_file_package_or_gpu_is_asked_for_and_labels_follow_the_fit(plan: Plan) -> None:
+    for section in ("matting", "landmarks", "hair_masks"):
+        assert plan.own_weights(section) == [] and plan.network_gpu(section) == 0
+    assert plan.by_fit("pattern") == "pattern"
+
+
+def test_a_network_asks_for_its_files_and_a_gpu_and_its_labels_for_no_fit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    chosen = load_config({"hair_masks": {"backend": "matte_anything"}}, gpu=False)
+    wanted = [asset.path for asset in used_by({"hair_masks": {"backend": "matte_anything"}})]
+    for path in map(Path, wanted):
+        path.parent.mkdir(parents=True)
+        path.touch()
+    monkeypatch.setattr("headcast.assets.find_spec", lambda module: None)
+    resolve = Plan(chosen, own_environments=True).own_weights("hair_masks")
+    assert callable(resolve) and resolve(SimpleNamespace()) == wanted  # type: ignore[arg-type]
+    plan = Plan(chosen)
+    assert plan.network_gpu("hair_masks") == 1 and plan.by_fit("pattern") == []
+    monkeypatch.setattr("headcast.workflow.planning.one_line", nullcontext)
+    with pytest.raises(AssetMissing, match="transformers"):
+        plan.own_weights("hair_masks")(SimpleNamespace())  # type: ignore[operator]
