@@ -32,6 +32,7 @@ logger = logging.getLogger(__name__)
 COARSE_KERNEL = 0.02  # m, of the first stage, which only places the head
 PLACING_ITERATIONS = 6
 KEY_FRAMES = 20
+ONE_CAMERA_SCALE = 1e6  # one camera sees a small head nearby as a large one far away: it keeps the model's size
 
 
 @dataclass(frozen=True)
@@ -69,7 +70,7 @@ def fit(
     ``identity`` (and ``scale``) hold these fixed. Raises ``CaptureError`` when no frame shows a face or an identity of another
     size is given, ``Diverged`` when the cost is not finite.
     """
-    weights = weights or Weights()
+    weights = weights or Weights(log_scale=ONE_CAMERA_SCALE if len(landmarks.cameras) == 1 else 0.0)
     if identity is not None and len(identity) != model.identity_size:
         raise CaptureError("identity", f"has {len(identity)} components, the {model.name} model {model.identity_size}")
     observations = observe(landmarks, cameras, model)
