@@ -22,6 +22,7 @@ from headcast.rendering.mesh import interpolate, rasterize
 LARGE_RESIDUAL = 0.08  # share of the eye distance: a mean residual above is no fit of this face
 NO_LANDMARKS, LARGE, GOOD = "no landmarks", "large residual", "fitted"
 TILE, BORDER, COLUMNS, ROWS = 192, 4, 8, 3
+HEAD_MARGIN = 1.3
 MESH, OPACITY = np.array([150, 190, 235], np.float32), 0.6
 SKIN, SCALP, EYES = (214, 196, 184), (128, 92, 66), (240, 240, 240)
 FITTED, FAILED = (255, 210, 60), (230, 40, 40)
@@ -88,13 +89,26 @@ class OverlayView:
 
 def overlay(view: OverlayView, model: HeadModel, failed: bool = False) -> UInt8[np.ndarray, "t t 3"]:
     """The mesh over the picture, seen landmarks green and fitted ones yellow; a failed frame has a red rim."""
-    camera, scale = view.camera.resize(TILE, TILE), TILE / view.image.shape[0]
+    left, top, side = _window(view, model)
+    camera, scale = view.camera.crop(left, top, side, side).resize(TILE, TILE), TILE / side
     mesh, covered = shaded(view.vertices, model, camera, np.broadcast_to(MESH, (len(view.vertices), 3)).copy())
-    image = resize(view.image, TILE, TILE)
+    image = resize(view.image[top : top + side, left : left + side], TILE, TILE)
     mixed = np.rint((1 - OPACITY) * image + OPACITY * mesh.astype(np.float32)).astype(np.uint8)
-    drawn = dots(np.where(covered[..., None], mixed, image), view.seen * scale, AGREED)
-    drawn = dots(drawn, view.fitted * scale, FITTED, 0)
+    drawn = dots(np.where(covered[..., None], mixed, image), (view.seen - [left, top]) * scale, AGREED)
+    drawn = dots(drawn, (view.fitted - [left, top]) * scale, FITTED, 0)
     return _rimmed(drawn) if failed else drawn
+
+
+def _window(view: OverlayView, model: HeadModel) -> tuple[int, int, int]:
+    """Left, top and side (px) of the square of the picture that holds the head, or of the whole picture where it is not in it."""
+    whole = len(view.image)
+    pixels = view.camera.project(view.vertices[np.asarray(model.head_weight) > 0.5].astype(np.float64))
+    if not np.isfinite(pixels).all():
+        return 0, 0, whole
+    low, high = pixels.min(0), pixels.max(0)
+    side = int(np.clip(round(HEAD_MARGIN * float((high - low).max())), 1, whole))
+    left, top = np.clip(np.round((low + high - side) / 2), 0, whole - side).astype(int).tolist()
+    return left, top, side
 
 
 def _rimmed(picture: UInt8[np.ndarray, "t t 3"]) -> UInt8[np.ndarray, "t t 3"]:
@@ -158,7 +172,7 @@ def parameter_plot(parameters: HeadParameters, model: HeadModel, failed: Sequenc
         _plot("head rotation about its mean (°)", dict(zip(("nod", "turn", "tilt"), turned.T.tolist(), strict=True)), failed)
     )
     rows.append(_plot("head translation about its mean (mm, world)", dict(zip("xyz", moved.T.tolist(), strict=True)), failed))
-    eyes = np.degrees(parameters.eye_pose.numpy() + parameters.expression.numpy() @ model.gaze)
+    eyes = np.degrees(parameters.eye_pose.numpy() + parameters.expression.numpy() @ model.gaze).round(6)
     sides = {"left down": eyes[:, 0], "left aside": eyes[:, 1], "right down": eyes[:, 3], "right aside": eyes[:, 4]}
     rows.append(_plot("eyes (°)", {name: line.tolist() for name, line in sides.items()}, failed))
     return np.concatenate(rows)
