@@ -28,7 +28,7 @@ SKIN, SCALP, EYES = (214, 196, 184), (128, 92, 66), (240, 240, 240)
 FITTED, FAILED = (255, 210, 60), (230, 40, 40)
 MOST_MOVING = 6
 PLOT_WIDTH, PLOT_HEIGHT = 900, 220
-ELEVATION_DEG, FIELD_SHARE, DISTANCE = 8.0, 1.25, 4.0  # of a turn: share of the head's size that is seen, its sizes away
+ELEVATION_DEG, FIELD_SHARE, DISTANCE = 8.0, 1.5, 4.0  # of a turn: how many sizes of the head are seen, how many it is away
 
 
 @dataclass(frozen=True)
@@ -202,8 +202,9 @@ def turntable(
 ) -> Iterator[UInt8[np.ndarray, "size size 3"]]:
     """One turn about the head (m, world) that ``rotation`` turns from the model's frame; scalp and eyes have their own colours."""
     colours = _region_colours(model)
-    low, high = vertices.min(0), vertices.max(0)
-    center, extent = (low + high) / 2, float(np.linalg.norm(high - low))
+    local = vertices[np.asarray(model.head_weight) > 0.5] @ rotation
+    center = rotation @ (local.min(0) + local.max(0)) / 2
+    extent = float((local.max(0) - local.min(0)).max())
     for azimuth in np.arange(frames) * 360.0 / frames:
         camera = orbit_camera(
             center, DISTANCE * extent, azimuth, ELEVATION_DEG, size, rotation[:, 2], rotation[:, 1], FIELD_SHARE * extent
