@@ -32,7 +32,7 @@ INTRINSICS = ("fl_x", "fl_y", "cx", "cy", "w", "h")
 WORLD = "headcast"
 """Key of ours: ``unit_m`` (metres that a unit of the world is) and ``origin_m``; a folder without it is in metres."""
 AGAIN = "export the sequence from VHAP again"
-SAME_POSE = 1e-4
+SAME_POSE, SINGULAR = 1e-4, 1e-6
 
 
 @dataclass(frozen=True)
@@ -46,13 +46,13 @@ class Tracked:
     unit_m: float
     origin_m: Float[np.ndarray, "3"]
 
-    def image(self, frame: int, serial: str) -> UInt8[np.ndarray, "H W 3"]:
-        """The picture of a view."""
-        return self._picture(frame, serial, "file_path", "RGB")
+    def image(self, frame: int, serial: str) -> Path:
+        """The picture of a view; see ``picture``."""
+        return self._path(self.views[frame, serial], "file_path")
 
-    def mask(self, frame: int, serial: str) -> UInt8[np.ndarray, "H W"]:
+    def mask(self, frame: int, serial: str) -> Path:
         """The matte of a view, 255 = subject."""
-        return self._picture(frame, serial, "fg_mask_path", "L")
+        return self._path(self.views[frame, serial], "fg_mask_path")
 
     def camera(self, serial: str) -> Camera:
         """The camera in our world (m), OpenCV axes; one that moves between timesteps is a ``CaptureError``."""
@@ -66,11 +66,14 @@ class Tracked:
         return first
 
     def _camera(self, frame: int, serial: str) -> Camera:
-        entry = self.views[frame, serial]
-        focal_x, focal_y, x, y, width, height = (float(entry[key]) for key in INTRINSICS)
-        pose = np.array(entry["transform_matrix"], np.float64)
-        if pose.shape != (4, 4):
-            raise BadFile(self.folder / TRANSFORMS, f"transform_matrix of timestep {frame}, camera {serial} is not 4×4", AGAIN)
+        entry, where = self.views[frame, serial], f"of timestep {frame}, camera {serial}"
+        try:
+            focal_x, focal_y, x, y, width, height = (float(entry[key]) for key in INTRINSICS)
+            pose = np.array(entry["transform_matrix"], np.float64)
+        except (TypeError, ValueError) as error:
+            raise BadFile(self.folder / TRANSFORMS, f"the camera {where} holds what is no number ({error})", AGAIN) from error
+        if pose.shape != (4, 4) or not np.isfinite(pose).all() or abs(np.linalg.det(pose)) < SINGULAR:
+            raise BadFile(self.folder / TRANSFORMS, f"transform_matrix {where} is no 4×4 pose", AGAIN)
         pose[:3, 3] = self.unit_m * pose[:3, 3] + self.origin_m
         K = np.array([[focal_x, 0.0, x], [0.0, focal_y, y], [0.0, 0.0, 1.0]])
         return Camera(serial, K, np.linalg.inv(pose @ AXES["opengl"]), int(width), int(height))
@@ -98,16 +101,16 @@ class Tracked:
             raise BadFile(self.folder / TRANSFORMS, f"{key} leaves the capture's folder ({entry[key]!r})", "copy the files there")
         return path
 
-    def _picture(self, frame: int, serial: str, key: str, mode: str) -> Any:
-        entry = self.views[frame, serial]
-        path = self._path(entry, key)
-        try:
-            with Image.open(path) as image:
-                if image.size != (int(entry["w"]), int(entry["h"])):
-                    raise CaptureError(path, f"is {image.size} px, {TRANSFORMS} says {(int(entry['w']), int(entry['h']))}", AGAIN)
-                return np.asarray(image.convert(mode))
-        except OSError as error:
-            raise BadFile(path, "is not a readable picture", AGAIN) from error
+
+def picture(path: Path, camera: Camera, mode: str) -> UInt8[np.ndarray, "H W *c"]:
+    """A picture (``RGB``) or matte (``L``) of a camera, which must have its size."""
+    try:
+        with Image.open(path) as image:
+            if image.size != (camera.width, camera.height):
+                raise CaptureError(path, f"is {image.size} px, {TRANSFORMS} says {(camera.width, camera.height)}", AGAIN)
+            return np.asarray(image.convert(mode))
+    except OSError as error:
+        raise BadFile(path, "is not a readable picture", AGAIN) from error
 
 
 def read(root: Path, subject: str, sequence: str, cameras: list[str] | None = None) -> Tracked:
@@ -127,11 +130,9 @@ def read(root: Path, subject: str, sequence: str, cameras: list[str] | None = No
     if lacking is not None or not views:
         what = f"has no view of timestep {lacking[0]} from camera {lacking[1]}" if lacking else "lists no view"
         raise CaptureError(parts[0], what, f"cameras there: {', '.join(found)}" if lacking else AGAIN)
-    world = contents[0].get(WORLD) or {}
+    unit, origin = _world(parts[0], contents[0])
     kept = {key: view for key, view in views.items() if key[1] in serials}
-    tracked = Tracked(
-        folder, kept, frames, serials, float(world.get("unit_m", 1)), np.array(world.get("origin_m", [0.0] * 3), float)
-    )
+    tracked = Tracked(folder, kept, frames, serials, unit, origin)
     tracked.files()
     return tracked
 
@@ -144,6 +145,18 @@ def _parsed(path: Path) -> dict[str, Any]:
     if not isinstance(content, dict) or not isinstance(content.get("frames"), list):
         raise BadFile(path, "has no list of frames", AGAIN)
     return content
+
+
+def _world(path: Path, content: Mapping[str, Any]) -> tuple[float, Float[np.ndarray, "3"]]:
+    """Metres that a unit of the world is, and where its origin is (m)."""
+    try:
+        given = dict(content.get(WORLD) or {})
+        unit, origin = float(given.get("unit_m", 1)), np.array(given.get("origin_m", [0, 0, 0]), np.float64)
+    except (TypeError, ValueError) as error:
+        raise BadFile(path, f"{WORLD} holds what is no number ({error})", AGAIN) from error
+    if origin.shape != (3,) or not np.isfinite(origin).all() or not 0 < unit < np.inf:
+        raise BadFile(path, f"{WORLD} holds no positive unit_m and no origin_m of three numbers", AGAIN)
+    return unit, origin
 
 
 def _views(path: Path, content: Mapping[str, Any]) -> list[dict[str, Any]]:

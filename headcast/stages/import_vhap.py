@@ -10,7 +10,7 @@ import numpy as np
 
 from headcast.capture.calibration import check_calibration
 from headcast.capture.camera import Camera
-from headcast.capture.vhap import AGAIN, Tracked, read
+from headcast.capture.vhap import AGAIN, Tracked, picture, read
 from headcast.config import Extraction, Fitting
 from headcast.errors import BadFile, ConfigError
 from headcast.formats.frames import member_name, write_background, write_cameras
@@ -65,11 +65,13 @@ def run(inputs: Inputs, extraction: Extraction, fitting: Fitting, progress: Prog
         "masks": False,
         "times_s": times,
     }
-    jobs: list[tuple[Any, ...]] = [(source, frame, number, s, crops[s]) for number, frame in enumerate(frames) for s in raw]
-    for kind, path in {"images": inputs.images, "mattes": inputs.mattes}.items():
-        with write_product(path, kind) as writer:
+    places = {"images": source.image, "mattes": source.mask}
+    for kind, output in {"images": inputs.images, "mattes": inputs.mattes}.items():
+        views = [(number, frame, serial) for number, frame in enumerate(frames) for serial in raw]
+        jobs: list[tuple[Any, ...]] = [(kind, places[kind](f, s), raw[s], crops[s], number) for number, f, s in views]
+        with write_product(output, kind) as writer:
             writer.facts |= facts | {"backend": "vhap"}
-            write_members(writer, take_view, [(kind, *job) for job in jobs], inputs.workers, progress)
+            write_members(writer, take_view, jobs, inputs.workers, progress)
     write_track(inputs, source, frames, model)
     return inputs.images
 
@@ -79,13 +81,13 @@ def window(camera: Camera, size: int) -> Crop:
     return whole_crop(camera, size) if camera.width == camera.height else head_crop(camera, size)
 
 
-def take_view(kind: str, source: Tracked, frame: int, number: int, serial: str, crop: Crop) -> dict[str, bytes]:
+def take_view(kind: str, path: Path, camera: Camera, crop: Crop, number: int) -> dict[str, bytes]:
     """The member of one view of one product."""
     if kind == "images":
-        picture = crop.image(source.image(frame, serial))
+        pixels = crop.image(picture(path, camera, "RGB"))
     else:
-        picture = crop.image(np.repeat(source.mask(frame, serial)[..., None], 3, -1))[..., 0]
-    return {member_name(KINDS[kind], number, serial): png(picture)}
+        pixels = crop.image(np.repeat(picture(path, camera, "L")[..., None], 3, -1))[..., 0]
+    return {member_name(KINDS[kind], number, camera.serial): png(pixels)}
 
 
 def write_track(inputs: Inputs, source: Tracked, frames: list[int], model: FlameHead) -> None:

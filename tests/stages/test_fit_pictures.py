@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -16,13 +17,16 @@ from scipy.spatial.transform import Rotation
 from headcast.capture.camera import Camera
 from headcast.capture.video import read_video_frames
 from headcast.config import Fitting
-from headcast.doctor.fit_figures import FAILED, FITTED, TILE, OverlayView, judge, overlay, shown_frames
+from headcast.doctor.fit_figures import FAILED, FITTED, TILE, OverlayView, judge, overlay, parameter_plot, shown_frames, turntable
 from headcast.formats.frames import member_name, write_cameras
 from headcast.formats.manifest import png, write_product
 from headcast.formats.track import write_head_params, write_landmarks
+from headcast.heads import load_head_model, user_files
+from headcast.heads.linear_head import LinearHead
 from headcast.heads.model import HeadParameters, neutral_parameters
 from headcast.stages.fit_pictures import TURN_FRAMES, TURN_SIZE, Inputs, run
 from tests.fitting.ring import ring, seen
+from tests.heads import shaped
 from tests.heads.loaded import cache_path, loaded_head
 
 FRAMES, SIZE = 6, 64
@@ -137,3 +141,20 @@ def test_all_failed_frames_have_room_in_the_sheet_and_the_worst_come_first() -> 
     assert [fit.frame for fit in fits if fit.failed] == list(range(40, 90))
     shown = shown_frames(fits, 2)
     assert {0, 99, 89, 88} <= set(shown) and len(shown) <= 24
+
+
+@pytest.mark.parametrize("write", [shaped.flame, shaped.bfm], ids=["flame", "bfm"])
+def test_heads_without_a_scalp_eyes_or_units_of_the_jaw_are_drawn_too(
+    write: Callable[[Path], LinearHead], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write(tmp_path)
+    monkeypatch.setattr(user_files.open_head, "load", loaded_head)
+    head = load_head_model(write.__name__, root=tmp_path)
+    expression = torch.zeros(3, head.expression_size, dtype=torch.float64)
+    expression[:, -1] = torch.tensor([0.0, 0.05, 0.1])
+    parameters = replace(neutral_parameters(head, 3), expression=expression)
+    plain, failed = parameter_plot(parameters, head, []), parameter_plot(parameters, head, [1])
+    assert plain.shape == failed.shape and (plain != failed).any()
+    vertices = head.vertices(parameters)[2].numpy()
+    first = next(turntable(vertices, np.eye(3), head, 8, 96))
+    assert (first.max(-1) > 30).any(1).sum() > 50

@@ -250,6 +250,22 @@ def no_matrix(folder: Path) -> None:
     edit(folder, lambda content: content["frames"][3].pop("transform_matrix"))
 
 
+def no_number(folder: Path) -> None:
+    edit(folder, lambda content: content["frames"][3].update(fl_x="wide"))
+
+
+def no_pose(folder: Path) -> None:
+    edit(folder, lambda content: content["frames"][3].update(transform_matrix=[[0, 0, 0, 0]] * 4))
+
+
+def no_unit(folder: Path) -> None:
+    edit(folder, lambda content: content["headcast"].update(unit_m=0))
+
+
+def no_origin(folder: Path) -> None:
+    edit(folder, lambda content: content.update(headcast={"origin_m": "here"}))
+
+
 def outside(folder: Path) -> None:
     edit(folder, lambda content: content["frames"][0].update(file_path="../../../secret.png"))
 
@@ -297,6 +313,10 @@ def nothing(folder: Path) -> None:
         (moved_camera, CaptureError, "camera c2 moves at timestep 1"),
         (no_view, CaptureError, "timestep 1 from camera c1"),
         (no_matrix, BadFile, "no transform_matrix"),
+        (no_number, BadFile, "timestep 0, camera c3 holds what is no number"),
+        (no_pose, BadFile, "is no 4×4 pose"),
+        (no_unit, BadFile, "no positive unit_m"),
+        (no_origin, BadFile, "headcast holds what is no number"),
         (outside, BadFile, "leaves the capture's folder"),
         (odd_name, BadFile, "is no name"),
         (no_mask, CaptureError, r"fg_masks/00001_02\.png"),
