@@ -16,7 +16,7 @@ from jaxtyping import Float, UInt8
 
 from headcast.capture.camera import Camera
 from headcast.capture.rig_files import AXES
-from headcast.capture.vhap import CANONICAL, DIVISION, IMAGE, MASK, PARAMS, TRANSFORMS, WORLD
+from headcast.capture.vhap import CANONICAL, DIVISION, IMAGE, MASK, MOTION, PARAMS, TRANSFORMS, WORLD
 from headcast.formats.manifest import npz, png
 from headcast.heads.flame_track import FlameTrack
 
@@ -34,13 +34,16 @@ def view_files(image: UInt8[np.ndarray, "H W 3"], alpha: UInt8[np.ndarray, "H W"
 
 
 def track_files(track: FlameTrack, origin: Float[np.ndarray, "3"]) -> dict[str, bytes]:
-    """The parameters of every timestep, ``origin`` taken off translations, and of the canonical head, which has its mouth open."""
+    """The parameters of every timestep, of all together, and of the canonical head, which has its mouth open.
+
+    ``origin`` is taken off translations.
+    """
     shared = {"shape": track.shape, "static_offset": np.pad(track.static_offset, ((0, TEETH), (0, 0)))[None]}
-    files = {}
+    moving = {name: getattr(track, name) for name in PER_FRAME} | {"translation": track.translation - origin}
+    files = {MOTION: _npz(shared | moving)}
     for frame in range(len(track.expr)):
-        arrays = shared | {name: getattr(track, name)[frame : frame + 1] for name in PER_FRAME}
-        files[PARAMS.format(frame=frame)] = _npz(arrays | {"translation": arrays["translation"] - origin})
-    rest = {name: np.zeros_like(getattr(track, name)[:1]) for name in PER_FRAME}
+        files[PARAMS.format(frame=frame)] = _npz(shared | {name: rows[frame : frame + 1] for name, rows in moving.items()})
+    rest = {name: np.zeros_like(rows[:1]) for name, rows in moving.items()}
     return files | {CANONICAL: _npz(shared | rest | {"jaw_pose": np.array([OPEN_JAW])})}
 
 

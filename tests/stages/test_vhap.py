@@ -129,6 +129,17 @@ def test_the_layout_is_vhap_s(exported: Exported) -> None:
         assert (np.asarray(image)[np.asarray(mask) == 0] == 255).all()
 
 
+def test_the_motion_of_all_timesteps_is_one_file_for_viewers(exported: Exported) -> None:
+    motion = np.load(exported.sequence / "flame_param.npz", allow_pickle=False)
+    for timestep in range(FRAMES):
+        one = np.load(exported.sequence / f"flame_param/{timestep:05d}.npz")
+        assert set(one.files) == set(motion.files)
+        for name in ("expr", "rotation", "neck_pose", "jaw_pose", "eyes_pose", "translation"):
+            np.testing.assert_array_equal(motion[name][timestep : timestep + 1], one[name])
+            assert motion[name].shape[0] == FRAMES and motion[name].dtype == np.float32
+    assert abs(motion["translation"].mean(0)).max() < 1e-6  # the world is centred on the head
+
+
 def test_divisions_are_the_workflow_s_held_out_views(exported: Exported) -> None:
     views = {
         d: {(v["timestep_index"], v["camera_id"]) for v in transforms(exported.sequence, f"_{d}")["frames"]} for d in DIVISIONS
