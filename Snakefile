@@ -36,6 +36,7 @@ wildcard_constraints: subject=plan.subject_pattern, sequence=NAME, model="|".joi
 include: "rules/capture.smk"
 include: "rules/imaging.smk"
 include: "rules/fitting.smk"
+include: "rules/tracks.smk"
 include: "rules/training.smk"
 include: "rules/delivery.smk"
 include: "rules/summary.smk"
@@ -47,8 +48,8 @@ rule all:
     input: plan.each(at.avatar, at.evaluation), plan.scored()
 
 rule preprocess:
-    """All that training reads of every configured subject and sequence, and of the sequences they learn from."""
-    input: plan.each(at.orientation_maps, at.mattes, at.surface_params, extras=True)
+    """All that training reads of every configured subject and sequence, and of the sequences they learn from; pictures of the fit."""
+    input: plan.each(at.orientation_maps, at.mattes, at.surface_params, at.fit_frames, extras=True)
 
 rule evaluate_all:
     """Every configured avatar measured, and all of them side by side in results/summary.html."""

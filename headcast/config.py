@@ -35,7 +35,7 @@ class Section(BaseModel):
 class Subject(Section):
     """A subject, or all that a range or pattern selects; a three-digit NeRSemble participant can be asked for without an entry."""
 
-    reader: Literal["nersemble", "custom", "renderme", "gha"] = "nersemble"
+    reader: Literal["nersemble", "custom", "renderme", "gha", "vhap", "monocular"] = "nersemble"
     data_root: Path | None = None
     sequences: Sequences | None = None
     identity: Name | None = None
@@ -43,9 +43,10 @@ class Subject(Section):
     extra_sequences: dict[Name, list[Name]] = {}
 
     @model_validator(mode="after")
-    def _only_gha_has_no_clock(self) -> Subject:
-        if (self.reader == "gha") != (self.fps is not None):
-            raise ValueError("reader gha needs fps (its folders say nothing about time), other readers read it from the files")
+    def _only_others_products_have_no_clock(self) -> Subject:
+        if (self.reader in ("gha", "vhap")) != (self.fps is not None):
+            told = "readers gha and vhap: needs fps (their folders say nothing about time); others read it from the files"
+            raise ValueError(told)
         return self
 
 
@@ -163,7 +164,7 @@ class Reenactment(Section):
 
     size: Annotated[int, Field(ge=32, le=2048)] = 256
     camera: Literal["orbit", "fixed"] = "orbit"
-    driver: Name | None = None
+    driver: Annotated[str, Field(pattern=f"^({NAME}/)?{NAME}$", max_length=129)] | None = None
     repeats: Annotated[int, Field(ge=1, le=100)] = 2
 
 
@@ -225,6 +226,13 @@ class Config(Section):
             extras = subject.extra_sequences or self.training.extra_sequences
             if subject.identity in {extra for names in extras.values() for extra in names}:
                 raise ValueError(f"subjects.{name}.identity: {subject.identity} is an extra sequence; name the one it belongs to")
+        return self
+
+    @model_validator(mode="after")
+    def _vhap_tracks_flame(self) -> Config:
+        tracked = [name for name, subject in self.subjects.items() if subject.reader == "vhap"]
+        if tracked and self.fitting.model != "flame":
+            raise ValueError(f"subjects.{tracked[0]}.reader: vhap brings a track of FLAME; set fitting: {{model: flame}}")
         return self
 
     def subject(self, name: str) -> Subject:

@@ -44,7 +44,7 @@ rule import_gha:
     output:
         images=at.images, cameras=at.cameras, background=at.background, mattes=at.mattes, masks=at.hair_masks,
         orientation=at.orientation_maps, landmarks=at.landmarks,
-    wildcard_constraints: subject=plan.preprocessed
+    wildcard_constraints: subject=plan.taken_from("gha")
     log: at.log("import_gha")
     benchmark: at.benchmark("import_gha")
     conda: "../envs/parsing.yaml"

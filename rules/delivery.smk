@@ -43,7 +43,7 @@ rule score:
 
 rule reenact:
     """Film the avatar, driven by the fitted track of a sequence."""
-    input: avatar=at.avatar, params=plan.driver, cameras=at.cameras
+    input: avatar=at.avatar, params=plan.driver(at.driver_params), cameras=at.cameras, times=plan.driver(at.cameras)
     output: report(at.reenactment, **pictured("re-enactment"))
     log: at.log("reenact")
     benchmark: at.benchmark("reenact")
@@ -54,7 +54,7 @@ rule reenact:
     message: "filming {wildcards.subject}/{wildcards.sequence}"
     shell:
         "python -m scripts.reenact --avatar {input.avatar:q} --params {input.params:q} --cameras {input.cameras:q}"
-        " --settings {params.settings:q} --output {output:q} --log {log:q}"
+        " --times {input.times:q} --settings {params.settings:q} --output {output:q} --log {log:q}"
 
 
 rule export_gha:

@@ -28,3 +28,26 @@ rule fit_head:
     shell:
         "python -m scripts.fit_head --cameras {input.cameras:q} --landmarks {input.landmarks:q} --model {input.model:q}"
         " {params.identity:q} --settings {params.settings:q} --params {output.params:q} --surface {output.surface:q} --log {log:q}"
+
+
+rule fit_pictures:
+    """Draw the fit over the pictures, over time and all around; a failed frame is marked, and named in fit/frames.json."""
+    input:
+        images=at.images, cameras=at.cameras, landmarks=at.landmarks, surface=at.surface_params,
+        model=at.head_model.format(model=settings.fitting.model),
+    output:
+        frames=at.fit_frames, overlay=report(at.fit_overlay, **pictured("fit", picture="over the views")),
+        residuals=report(at.fit_residuals, **pictured("fit", picture="residuals")),
+        parameters=report(at.fit_parameters, **pictured("fit", picture="parameters over time")),
+        turntable=report(at.fit_turntable, **pictured("fit", picture="all around")),
+    log: at.log("fit_pictures")
+    benchmark: at.benchmark("fit_pictures")
+    conda: "../envs/evaluation.yaml"
+    params: code=code_hash("headcast.stages.fit_pictures"), settings=settings.settings("fitting")
+    resources: mem_mb=doubling(2_000), runtime=30
+    message: "drawing the fit of {wildcards.subject}/{wildcards.sequence}"
+    shell:
+        "python -m scripts.fit_pictures --images {input.images:q} --cameras {input.cameras:q} --landmarks {input.landmarks:q}"
+        " --surface {input.surface:q} --model {input.model:q} --settings {params.settings:q} --frames {output.frames:q}"
+        " --overlay {output.overlay:q} --residuals {output.residuals:q} --parameters {output.parameters:q}"
+        " --turntable {output.turntable:q} --log {log:q}"

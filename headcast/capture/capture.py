@@ -6,6 +6,7 @@ import importlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from jaxtyping import Float
@@ -20,7 +21,10 @@ READERS = {
     "custom": "headcast.capture.custom",
     "renderme": "headcast.capture.renderme",
 }
-PREPROCESSED = {"gha": "headcast.capture.gha"}
+UNCALIBRATED = {"monocular": "headcast.capture.monocular"}
+"""Readers of one camera of which nothing is known: good for a performance, not for an avatar."""
+PREPROCESSED = {"gha": "headcast.capture.gha", "vhap": "headcast.capture.vhap"}
+"""Readers whose products other tools have made, with the rules that take them: no raw capture."""
 
 
 @dataclass(frozen=True)
@@ -29,6 +33,7 @@ class Capture:
 
     ``cameras`` describe the raw frames, after the ``distortion`` (OpenCV's coefficients) of a lens was removed; ``plates`` are
     pictures without the subject, ``masks`` the capture's own mattes; ``color`` holds the terms of a linear colour correction.
+    ``whole`` where nothing says that a camera has the head in its middle: no frame is cropped.
     """
 
     subject: str
@@ -40,6 +45,7 @@ class Capture:
     calibration: tuple[Path, ...]
     masks: Mapping[str, Film] = field(default_factory=dict)
     distortion: Mapping[str, Float[np.ndarray, "k"]] = field(default_factory=dict)
+    whole: bool = False
 
     @property
     def files(self) -> list[Path]:
@@ -49,10 +55,13 @@ class Capture:
 
 
 def open_capture(reader: str, root: Path, subject: str, sequence: str, cameras: list[str] | None, min_cameras: int) -> Capture:
-    """Open a raw capture with the named reader and check its calibration; ``AssetMissing`` when it is not there."""
-    module = importlib.import_module(READERS[reader])
+    """Open a raw capture with the named reader and check its calibration; ``AssetMissing`` when it is not there.
+
+    Fewer than ``min_cameras`` are an error, unless the reader knows no more than one.
+    """
+    module = importlib.import_module((READERS | UNCALIBRATED)[reader])
     capture: Capture = module.read(root, subject, sequence, cameras)
-    if len(capture.cameras) < min_cameras:
+    if len(capture.cameras) < min_cameras and reader not in UNCALIBRATED:
         raise CaptureError(
             f"{subject}/{sequence}", f"has {len(capture.cameras)} cameras", f"extraction.min_cameras asks for {min_cameras}"
         )
@@ -62,7 +71,11 @@ def open_capture(reader: str, root: Path, subject: str, sequence: str, cameras: 
 
 def raw_files(reader: str, root: Path, subject: str, sequence: str, cameras: list[str] | None = None) -> list[Path]:
     """The files of a capture, or of some of its cameras, that exist already, without reading any: what Snakemake watches."""
-    return sorted(importlib.import_module((READERS | PREPROCESSED)[reader]).files(root, subject, sequence, cameras))
+    return sorted(_module(reader).files(root, subject, sequence, cameras))
+
+
+def _module(reader: str) -> Any:
+    return importlib.import_module((READERS | UNCALIBRATED | PREPROCESSED)[reader])
 
 
 def recorded(reader: str, root: Path, subject: str | None = None, downloads: bool = False) -> set[str]:
@@ -75,7 +88,7 @@ def recorded(reader: str, root: Path, subject: str | None = None, downloads: boo
     offer: dict[str, set[str]] = offers(root) if offers else {}
     if subject is None:
         return {path.parent.name for path in root.glob("*/sequences")} | set(offer)
-    own = getattr(importlib.import_module((READERS | PREPROCESSED)[reader]), "sequences", None)
+    own = getattr(_module(reader), "sequences", None)
     if own:
         return set(own(root, subject))
     return {path.parent.name for path in (root / subject / "sequences").glob("*/images")} | offer.get(subject, set())

@@ -17,6 +17,7 @@ LABEL_HEIGHT = 18
 BACKGROUND = (24, 24, 28)
 INK = (230, 230, 230)
 FAINT = (90, 90, 96)
+MARK = (120, 24, 24)
 # Perceptually ordered from black over purple and orange to pale yellow; the shade of error 0, 1/6, … 1.
 HEAT = np.array(
     [(0, 0, 4), (40, 17, 90), (101, 26, 128), (165, 44, 122), (229, 80, 100), (252, 153, 107), (252, 253, 191)], np.float64
@@ -85,13 +86,20 @@ def _stack(pictures: Sequence[UInt8[np.ndarray, "H W 3"]], axis: int) -> UInt8[n
 
 
 def curves(
-    title: str, series: Mapping[str, Sequence[float]], width: int = 560, height: int = 240
+    title: str, series: Mapping[str, Sequence[float]], width: int = 560, height: int = 240, marked: Sequence[int] = ()
 ) -> UInt8[np.ndarray, "height width 3"]:
-    """Lines over frame numbers, one colour a name, gaps where a value is NaN; the vertical range is that of the values."""
+    """Lines over frame numbers, one colour a name, gaps where a value is NaN; the vertical range is that of the values.
+
+    ``marked`` frames stand before a red bar.
+    """
     picture = Image.new("RGB", (width, height), BACKGROUND)
     draw, font = ImageDraw.Draw(picture), ImageFont.load_default()
     low, high = _value_range(series)
     left, right, top, bottom = 46, width - 10, 24, height - 34
+    step = (right - left) / max(max((len(values) for values in series.values()), default=1) - 1, 1)
+    for frame in marked:
+        middle, half = left + frame * step, max(0.4 * step, 1)
+        draw.rectangle((max(middle - half, left), top, min(middle + half, right), bottom), fill=MARK)
     draw.rectangle((left, top, right, bottom), outline=FAINT)
     draw.text((left, 6), title, fill=INK, font=font)
     for value, y in ((high, top), (low, bottom)):

@@ -28,6 +28,7 @@ class Weights:
     expression: float = 2.0
     expression_smooth: float = 2.0
     motion_smooth: float = 0.2  # per (rad or m) / noise of second difference
+    log_scale: float = 0.0  # pulls the size to that of the model
 
 
 @dataclass(frozen=True)
@@ -158,17 +159,19 @@ def _frame_block(
 
 def _with_priors(system: System, state: State, weights: Weights) -> System:
     frames, units = state.expression.shape
-    identity = np.append(np.full(len(state.identity), weights.identity), 0.0)[: len(system.shared)]
+    shared = np.append(np.full(len(state.identity), weights.identity), weights.log_scale)[: len(system.shared)]
+    known = np.append(state.identity, np.log(state.scale))[: len(shared)]
     expression = np.broadcast_to(weights.expression / frames / state.spread**2, units)
     framed, framed_gradient = system.framed.copy(), system.framed_gradient.copy()
     framed[:, np.arange(units), np.arange(units)] += expression
     framed_gradient[:, :units] += expression * state.expression
     prior = 0.5 * weights.identity * float((state.identity**2).sum()) + 0.5 * float((expression * state.expression**2).sum())
+    prior += 0.5 * weights.log_scale * float(np.log(state.scale) ** 2)
     return replace(
         system,
-        shared=system.shared + np.diag(identity),
+        shared=system.shared + np.diag(shared),
         framed=framed,
-        shared_gradient=system.shared_gradient + identity * np.append(state.identity, 0.0)[: len(identity)],
+        shared_gradient=system.shared_gradient + shared * known,
         framed_gradient=framed_gradient,
         cost=system.cost + prior,
     )

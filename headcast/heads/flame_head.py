@@ -126,11 +126,15 @@ class FlameHead:
         return {name: torch.from_numpy(np.ascontiguousarray(value)) for name, value in parts.items()}
 
     def skinned(
-        self, shape: Float[Tensor, "F n"], pose: Float[Tensor, "F 5 3"]
+        self, shape: Float[Tensor, "F n"], pose: Float[Tensor, "F 5 3"], offset: Float[Tensor, "V 3"] | None = None
     ) -> tuple[Float[Tensor, "F V 3"], tuple[Float[Tensor, "F 3 3"], Float[Tensor, "F 3"]]]:
-        """FLAME itself: vertices (m) of identity and expression components and five joint rotations (rad); how its skull moved."""
+        """FLAME itself: vertices (m) of identity and expression components and five joint rotations (rad); how its skull moved.
+
+        ``offset`` is what a person's rest mesh differs by.
+        """
         part = {name: tensor.to(shape) for name, tensor in self._tensors.items()}
         shaped = part["template"] + (shape @ part["shapes"]).reshape(len(shape), -1, 3)
+        shaped = shaped if offset is None else shaped + offset
         rotations = axis_angle_to_matrix(pose)
         joints = torch.einsum("jv,fvc->fjc", part["joints"], shaped)
         posed = shaped + (pose_features(rotations) @ part["pose"]).reshape(shaped.shape)

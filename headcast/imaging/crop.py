@@ -45,6 +45,12 @@ class Crop:
         return inside, (slice(y0, y1), slice(x0, x1))
 
 
+def whole_crop(raw: Camera, size: int) -> Crop:
+    """The smallest square that holds the whole frame, which lies in its middle."""
+    side = max(raw.width, raw.height)
+    return Crop((raw.width - side) // 2, (raw.height - side) // 2, side, size)
+
+
 def head_crop(raw: Camera, size: int) -> Crop:
     """The window of NeRSemble's practice: a square of 2600/2200 of the frame's shorter side, centred on the principal point."""
     side = round(SIDE_OF_WIDTH * min(raw.width, raw.height))

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import hashlib
+import importlib
 from dataclasses import dataclass
 from pathlib import Path
 
-from headcast.capture import gha
 from headcast.capture.camera import Camera
 from headcast.capture.capture import PREPROCESSED, Capture, open_capture, raw_files
 from headcast.capture.download import download_participants, has_link
@@ -56,7 +56,8 @@ def whole_files(inputs: Inputs, extraction: Extraction) -> list[Path]:
     """The files of a capture that was looked into, or of a preprocessed sequence of which every view is there."""
     if inputs.reader not in PREPROCESSED:
         return whole_capture(inputs, extraction).files
-    gha.read(inputs.data_root, inputs.subject, inputs.sequence, extraction.cameras)
+    module = importlib.import_module(PREPROCESSED[inputs.reader])
+    module.read(inputs.data_root, inputs.subject, inputs.sequence, extraction.cameras)
     return raw_files(inputs.reader, inputs.data_root, inputs.subject, inputs.sequence, extraction.cameras)
 
 

@@ -18,7 +18,7 @@ from headcast.formats.frames import member_name, write_background, write_cameras
 from headcast.formats.manifest import png, write_product
 from headcast.formats.raw_list import read_raw
 from headcast.imaging.color import correct
-from headcast.imaging.crop import Crop, head_crop
+from headcast.imaging.crop import Crop, head_crop, whole_crop
 from headcast.imaging.lens import Lens
 from headcast.process.command import Progress
 from headcast.stages.views import write_members
@@ -90,7 +90,8 @@ def working_view(capture: Capture, serial: str, extraction: Extraction) -> Worki
     bent = capture.distortion.get(serial)
     lens = None if bent is None or not np.any(bent) else Lens(camera.K, bent, camera.width, camera.height)
     color = capture.color.get(serial) if extraction.color_calibration else None
-    return WorkingView(head_crop(camera, extraction.size), color, lens)
+    crop = whole_crop if capture.whole else head_crop
+    return WorkingView(crop(camera, extraction.size), color, lens)
 
 
 def extract_camera(

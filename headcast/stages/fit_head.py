@@ -9,10 +9,12 @@ from typing import Any
 import numpy as np
 
 from headcast.config import Fitting
+from headcast.errors import CaptureError
 from headcast.fitting.fit import Fitted, fit
 from headcast.formats.frames import read_cameras
 from headcast.formats.track import read_head_params, read_landmarks, write_head_params
 from headcast.heads import HeadModel, load_head_model
+from headcast.imaging.landmarks import Landmarks
 from headcast.process.command import Progress
 
 
@@ -31,6 +33,7 @@ class Inputs:
 def run(inputs: Inputs, fitting: Fitting, progress: Progress) -> Path:
     """Fit jointly over frames and views; one rigid track serves expression driver and surface."""
     cameras, landmarks = read_cameras(inputs.cameras), read_landmarks(inputs.landmarks)
+    require_faces(landmarks, fitting.max_missing_frames, inputs.landmarks)
     model = load_head_model(fitting.model, cache=inputs.model)
     shared = read_head_params(inputs.identity)[0] if inputs.identity else None
     fitted = fit(
@@ -47,6 +50,17 @@ def run(inputs: Inputs, fitting: Fitting, progress: Progress) -> Path:
     write_head_params(inputs.params, fitted.parameters, facts)
     write_head_params(inputs.surface, fitted.parameters, facts, vertices)
     return inputs.params
+
+
+def require_faces(landmarks: Landmarks, allowed: float, path: Path) -> None:
+    """``CaptureError`` when more than the ``allowed`` share of frames shows no face in any view; a few lie between the others."""
+    missing = np.flatnonzero(~np.isfinite(landmarks.points).all(-1).any((1, 2)))
+    if len(missing) > allowed * len(landmarks.points):
+        raise CaptureError(
+            path,
+            f"no face found in any view of frame {missing[0]} ({len(missing)} of {len(landmarks.points)} frames)",
+            f"look at the images; check capture and rotation (fitting.max_missing_frames allows a share of {allowed:g})",
+        )
 
 
 def describe(fitted: Fitted, model: HeadModel, size: int) -> dict[str, Any]:

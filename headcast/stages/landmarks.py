@@ -32,18 +32,18 @@ class Inputs:
 
 
 def run(inputs: Inputs, landmarks: LandmarkDetection, progress: Progress) -> Path:
-    """Detect landmarks in every view; views without a face stay NaN, outliers of the consensus become NaN."""
+    """Detect landmarks in every view; views without a face stay NaN, outliers of the consensus become NaN.
+
+    How many frames may show no face at all, the fit says.
+    """
     weights = verify("landmarks", landmarks.backend)
     images, cameras = read_images(inputs.images), read_cameras(inputs.cameras)
     detect_views = import_module(DETECTORS[landmarks.backend]).detect_views
     raw = detect_views(_rows(images, progress), tuple(images.serials), landmarks.min_confidence, *weights)
     seen = np.isfinite(raw.points[..., 0]).any(-1)
-    if not seen.any(1).all():
-        frame = int(np.argmin(seen.any(1)))
+    if not seen.any():
         raise CaptureError(
-            f"{inputs.images.parent}/{frame:04d}",
-            "no face found in any view of this frame",
-            "look at the images; check capture and rotation",
+            inputs.images.parent, "no face found in any view of any frame", "look at the images; check capture and rotation"
         )
     agreed = consensus(raw, cameras)
     facts = {"backend": landmarks.backend, "weights": digests(weights), "frames": images.frames, "size": images.size}

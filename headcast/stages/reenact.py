@@ -24,11 +24,12 @@ SLOWEST_FPS = 8.0
 
 @dataclass(frozen=True)
 class Inputs:
-    """The avatar, the driving parameters, the rig to film from and the film to write."""
+    """The avatar, the driving parameters, the rig to film from, the cameras that filmed the driver, and the film to write."""
 
     avatar: Path
     params: Path
     cameras: Path
+    times: Path
     output: Path
 
 
@@ -38,7 +39,7 @@ def run(inputs: Inputs, reenactment: Reenactment, progress: Progress) -> Path:
     parameters, facts = read_head_params(inputs.params)
     track = drive(avatar, Track.of(parameters, facts["expression_names"]))
     performance = track.frames(back_and_forth(track.frame_count, reenactment.repeats))
-    step = float(np.median(np.diff(read_times(inputs.cameras)))) if track.frame_count > 1 else 1 / 24
+    step = float(np.median(np.diff(read_times(inputs.times)))) if track.frame_count > 1 else 1 / 24
     cameras = camera_path(
         reenactment.camera, read_cameras(inputs.cameras), head_center(avatar), performance.frame_count, reenactment.size
     )

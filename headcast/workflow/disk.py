@@ -69,6 +69,8 @@ RATES: dict[str, Rate] = {
     "hair_masks": Rate(pixel=0.13, picture=2_500),
     "orientation_maps": Rate(pixel=0.70, picture=4_100),
     "import_gha": Rate(pixel=1.73, picture=19_200, plate=0.74),
+    "import_vhap": Rate(pixel=0.9, picture=8_700, frame=58_500),
+    "export_vhap": Rate(pixel=0.9, picture=8_700, frame=3_000),
     "export_gha": Rate(picture=2_200_000, plate=1.5),
 }
 HEAD_MODEL = 19e6

@@ -16,7 +16,7 @@ from typing import Any, Protocol
 
 from headcast import layout
 from headcast.assets import obtained, used_by
-from headcast.capture.capture import PREPROCESSED, raw_files, recorded
+from headcast.capture.capture import UNCALIBRATED, raw_files, recorded
 from headcast.capture.download import LINK
 from headcast.capture.nersemble import ACCESS
 from headcast.config import Config
@@ -43,9 +43,9 @@ class ModelWildcards(Protocol):
     model: str
 
 
-def pictured(category: str) -> dict[str, Any]:
-    """How the report shows an output of one subject and sequence."""
-    labels = {"subject": "{subject}", "sequence": "{sequence}"}
+def pictured(category: str, **labels: str) -> dict[str, Any]:
+    """How the report shows an output of one subject and sequence; further ``labels`` tell several of a category apart."""
+    labels = {"subject": "{subject}", "sequence": "{sequence}", **labels}
     return {"category": category, "caption": f"report/{category}.rst", "labels": labels}
 
 
@@ -85,6 +85,8 @@ def doubling(mem_mb: int) -> Callable[[Wildcards, int], int]:
 def cohort(config: Config, downloads: bool) -> dict[str, list[str]]:
     """Sequences to build by subject; a range or pattern of subjects that chooses nothing is a ``ConfigError``.
 
+    Of one uncalibrated camera nothing is built unless it is asked for.
+
     With ``downloads`` ranges and patterns also choose among what the data set offers.
     """
 
@@ -96,7 +98,7 @@ def cohort(config: Config, downloads: bool) -> dict[str, list[str]]:
             raise ConfigError(f"subjects.{selector}", f"chooses nothing under {root}", "put the participants there or name them")
         return there
 
-    names = select(config.subjects, present)
+    names = [name for name in select(config.subjects, present) if config.subject(name).reader not in UNCALIBRATED]
     return {name: chosen for name in names if (chosen := _sequences(config, name, downloads))}
 
 
@@ -111,6 +113,10 @@ def _sequences(config: Config, name: str, downloads: bool) -> list[str]:
     return sequences
 
 
+def _alternatives(names: Iterable[str]) -> str:
+    return "|".join(re.escape(name) for name in sorted(names, key=len, reverse=True))
+
+
 class Plan:
     """Answers for input functions and params, from one validated configuration."""
 
@@ -121,11 +127,13 @@ class Plan:
             self.cohort = cohort(config, downloads=bool(os.environ.get(LINK)))
         everyone = config.subjects.values()
         self._related = bool(config.training.extra_sequences) or any(one.extra_sequences or one.identity for one in everyone)
-        names = "|".join(re.escape(name) for name in sorted(self.cohort, key=len, reverse=True))
+        drivers = [name for name, one in config.subjects.items() if one.reader in UNCALIBRATED]
+        names = _alternatives([*self.cohort, *drivers])
         self.subject_pattern = rf"\d{{3}}|{names}" if names else r"\d{3}"
 
-        given = [name for name, subject in config.subjects.items() if subject.reader in PREPROCESSED]
-        self.preprocessed = "|".join(re.escape(name) for name in given) or r"(?!)"
+    def taken_from(self, reader: str) -> str:
+        """Pattern of the subjects whose products another tool has made, which ``reader`` takes; of none where there is none."""
+        return _alternatives(name for name, one in self._config.subjects.items() if one.reader == reader) or r"(?!)"
 
     def each(self, *patterns: str, extras: bool = False) -> list[str]:
         """The patterns for every configured subject and sequence; with ``extras`` also for the sequences they learn from."""
@@ -228,10 +236,23 @@ class Plan:
 
         return resolve if self._related else pattern
 
-    def driver(self, wildcards: Wildcards) -> str:
-        """Parameters that drive the re-enactment."""
-        sequence = self._config.reenactment.driver or wildcards.sequence
-        return layout.driver_params.format(subject=wildcards.subject, sequence=sequence)
+    def driver(self, pattern: str) -> Callable[[Wildcards], str] | str:
+        """Input function: ``pattern`` for the sequence that drives the re-enactment, of the same subject or of another."""
+        driver = self._config.reenactment.driver
+
+        def resolve(wildcards: Wildcards) -> str:
+            subject, _, sequence = str(driver).rpartition("/")
+            return pattern.format(subject=subject or wildcards.subject, sequence=sequence)
+
+        return resolve if driver else pattern
+
+    def flame(self, wildcards: Wildcards) -> str:
+        """The head model of what holds FLAME's parameters; another one ends the plan here."""
+        model = self._config.fitting.model
+        with one_line():
+            if model != "flame":
+                raise ConfigError("fitting.model", f"is {model}; VHAP's folders hold FLAME", "set fitting: {model: flame}")
+        return layout.head_model.format(model=model)
 
     def ground_truth(self, wildcards: Wildcards) -> str:
         """Where ground truth would lie; only evaluation and scoring get to know."""

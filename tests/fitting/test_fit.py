@@ -9,6 +9,8 @@ import pytest
 import torch
 from scipy.spatial.transform import Rotation
 
+from headcast.capture.monocular import assumed_camera
+from headcast.delivery.retarget import neutral_expression
 from headcast.errors import CaptureError
 from headcast.fitting.fit import fit
 from headcast.heads.linear_head import LinearHead
@@ -108,6 +110,36 @@ def test_one_camera_places_the_head(head: LinearHead) -> None:
     assert np.nanmean(found.reprojection_px) < 2.5
     angle = Rotation.from_rotvec(found.parameters.rotation.numpy()) * Rotation.from_rotvec(truth.rotation.numpy()).inv()
     assert np.degrees(angle.magnitude()).max() < 10
+
+
+@pytest.mark.parametrize("focal", [0.9, 2.0])
+def test_one_camera_of_another_focal_length_gives_turns_and_expressions(head: LinearHead, focal: float) -> None:
+    """A performance before a camera of ``focal`` times the picture's side, as its detector sees it: with an error of each point."""
+    frames, assumed, rng = 24, assumed_camera(512, 512), np.random.default_rng(1)
+    time, truth = np.linspace(0, 1, frames), subject(head, Rotation.identity(), frames)
+    turn = Rotation.from_euler("yxz", np.stack([25 * np.sin(6 * time), 8 * np.sin(12 * time), 10 * time], 1), degrees=True)
+    truth = replace(truth, rotation=torch.from_numpy(turn.as_rotvec()), scale=torch.tensor(1.0, dtype=torch.float64))
+    pose, K = assumed.world_to_camera.copy(), assumed.K.copy()
+    K[0, 0] = K[1, 1] = focal * 512
+    pose[2, 3] = focal * 512 / assumed.K[0, 0]
+    vertices = head.vertices(truth)
+    exact = seen(
+        head.landmarks(vertices).numpy(),
+        head.dense_landmarks(vertices).numpy(),
+        {"mono": replace(assumed, K=K, world_to_camera=pose)},
+    )
+    error = 0.015 * np.linalg.norm(exact.points[0, 0, 36] - exact.points[0, 0, 45])
+    off = [error * rng.normal(size=(1, 1, points, 2)) for points in (68, 478)]
+    landmarks = Landmarks(("mono",), exact.points + off[0], 0.3 * exact.confidence, exact.dense + off[1])
+    found = fit(landmarks, {"mono": assumed}, head, max_iterations=30).parameters
+    assert float(found.scale) == pytest.approx(1, abs=0.01)
+    moved = Rotation.from_rotvec(found.rotation.numpy())
+    wrong = np.degrees(((moved[0].inv() * moved).inv() * (turn[0].inv() * turn)).magnitude())
+    assert wrong.mean() < 1.8
+    code, true = found.expression - neutral_expression(found.expression), truth.expression - truth.expression[0]
+    assert float((code - true).square().mean().sqrt()) < 0.034
+    jaw = head.expression_names.index("jawOpen")
+    assert float(np.corrcoef(code[:, jaw], true[:, jaw])[0, 1]) > 0.95
 
 
 def test_the_bust_stays_while_the_head_turns(head: LinearHead) -> None:

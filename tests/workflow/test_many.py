@@ -67,13 +67,14 @@ def planned(folder: Path, *arguments: str) -> dict[str, int]:
 
 def test_targets_plan_every_pair_and_what_all_share_once(three: Path, tmp_path: Path) -> None:
     pairs = dict.fromkeys(PER_SEQUENCE, 6) | {"head_model": 1}
+    prepared = pairs | {"fit_pictures": 6, "preprocess": 1}
     trained = pairs | dict.fromkeys(["doctor", "train_mesh_head", "train_avatar", "evaluate"], 6)
     assert planned(tmp_path, *asked(three), "all") == trained | {"all": 1}
-    assert planned(tmp_path, *asked(three), "preprocess") == pairs | {"preprocess": 1}
+    assert planned(tmp_path, *asked(three), "preprocess") == prepared
     assert planned(tmp_path, *asked(three), "evaluate_all") == trained | {"evaluate_all": 1, "summarise": 1}
-    assert planned(
-        tmp_path, *asked(three, sequences="HAIR", training="{extra_sequences: {HAIR: [FREE]}}"), "preprocess"
-    ) == pairs | {"preprocess": 1}
+    assert (
+        planned(tmp_path, *asked(three, sequences="HAIR", training="{extra_sequences: {HAIR: [FREE]}}"), "preprocess") == prepared
+    )
 
 
 def test_a_shared_head_shape_is_fitted_once_and_lent(three: Path, tmp_path: Path) -> None:

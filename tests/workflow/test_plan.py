@@ -55,6 +55,46 @@ def test_a_preprocessed_subject_needs_no_stage_before_the_fit(tmp_path: Path) ->
     assert set(jobs(done.stdout + done.stderr)) - {"total"} == expected
 
 
+def planned(folder: Path, target: str, *settings: str) -> set[str]:
+    done = snakemake("-n", "--config", *settings, "--", target, folder=folder)
+    assert done.returncode == 0, done.stdout + done.stderr
+    return set(jobs(done.stdout + done.stderr)) - {"total"}
+
+
+def test_a_tracked_subject_brings_its_fit(tmp_path: Path) -> None:
+    (tmp_path / "ready/anna").mkdir(parents=True)
+    (tmp_path / "assets/FLAME").mkdir(parents=True)
+    for name in ("generic_model.pkl", "flame_static_embedding.pkl", "flame_dynamic_embedding.npy"):
+        (tmp_path / "assets/FLAME" / name).touch()
+    settings = ("subjects={anna: {reader: vhap, data_root: ready, fps: 25}}", "fitting={model: flame}")
+    taken = {"download", "head_model", "import_vhap"}
+    assert planned(tmp_path, "results/anna/TALK/params/manifest.json", *settings) == taken
+    assert planned(tmp_path, "results/anna/TALK/masks/manifest.json", *settings) == taken | {"hair_masks"}
+    assert planned(tmp_path, "results/anna/TALK/fit/frames.json", *settings) == taken | {"landmarks", "fit_pictures"}
+    assert planned(tmp_path, "results/anna/TALK/vhap/manifest.json", *settings) == taken | {"export_vhap"}
+
+
+def test_a_track_is_written_for_vhap_only_of_flame(tmp_path: Path) -> None:
+    done = snakemake("-n", *config(), "results/demo/HAIR/vhap/manifest.json", folder=tmp_path)
+    said = [line for line in done.stderr.splitlines() if line.startswith("headcast: ")]
+    assert done.returncode == 2
+    assert said == ["headcast: fitting.model: is open; VHAP's folders hold FLAME; set fitting: {model: flame}"]
+
+
+def test_one_video_drives_the_avatar_of_another_subject(tmp_path: Path) -> None:
+    (tmp_path / "videos/actor/sequences").mkdir(parents=True)
+    (tmp_path / "videos/actor/sequences/TALK.mp4").touch()
+    subjects = f"subjects={{demo: {{data_root: {ROOT / 'assets/demo'}}}, actor: {{reader: monocular, data_root: videos}}}}"
+    tracked = {"download", "extract_frames", "landmarks", "head_model", "fit_head"}
+    assert planned(tmp_path, "results/actor/TALK/params/manifest.json", subjects) == tracked
+    film = "results/demo/HAIR/reenactment/reenactment.mp4"
+    done = snakemake("-n", "-p", "--config", subjects, "reenactment={driver: actor/TALK}", "--", film, folder=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert jobs(done.stdout + done.stderr)["fit_head"] == 3  # HAIR, the sequence its avatar learns from, and the actor
+    given = "--params results/actor/TALK/params/manifest.json --cameras results/demo/HAIR/cameras/manifest.json"
+    assert f"{given} --times results/actor/TALK/cameras/manifest.json" in done.stdout + done.stderr
+
+
 def test_a_capture_of_one_s_own_is_asked_for_in_its_own_words(tmp_path: Path) -> None:
     subjects = "subjects={anna: {reader: custom, data_root: mine}}"
     done = snakemake("-n", "--config", subjects, "--", "results/anna/TALK/avatar.pth", folder=tmp_path)

@@ -18,26 +18,28 @@ from .tiny import AVATAR, FOLDER, options
 
 pytestmark = pytest.mark.workflow
 FILM = f"{FOLDER}/reenactment/reenactment.mp4"
+FIT = f"{FOLDER}/fit/frames.json"
 NO_NETWORK = {"https_proxy": "http://127.0.0.1:9", "http_proxy": "http://127.0.0.1:9"}
 
 
 @pytest.fixture(scope="module")
 def summarised(finished: Path, raw: Path) -> Path:
     """The finished run with its summary."""
-    done = snakemake(*options(raw), "evaluate_all", folder=finished)
+    done = snakemake(*options(raw), "evaluate_all", FIT, folder=finished)
     assert done.returncode == 0, done.stderr[-3000:]
     return finished
 
 
 def test_the_report_holds_pictures_figures_run_times_versions_and_licences_without_a_network(summarised: Path, raw: Path) -> None:
-    done = snakemake("--report", "report.html", *options(raw), "evaluate_all", FILM, folder=summarised, **NO_NETWORK)
+    done = snakemake("--report", "report.html", *options(raw), "evaluate_all", FILM, FIT, folder=summarised, **NO_NETWORK)
     assert done.returncode == 0, done.stderr[-3000:]
     report = (summarised / "report.html").read_text()
     assert "animatable Gaussian head avatars with strand hair" in report
-    for name in ("comparison.png", "reenactment.mp4", "summary.html", "summary.csv"):
+    pictures = ("comparison.png", "reenactment.mp4", "overlay.jpg", "residuals.png", "parameters.png", "turntable.mp4")
+    for name in (*pictures, "summary.html", "summary.csv"):
         assert name in report, name
     assert re.search(r"data:image/png;[^,]*base64,\w", report)
-    assert "what the camera saw, what the avatar" in report
+    assert "what the camera saw, what the avatar" in report and "over every view of some frames" in report
     for rule in ("train_avatar", "fit_head", "summarise"):
         assert f'"rule": "{rule}"' in report, rule
 
