@@ -19,7 +19,8 @@ from headcast.formats.manifest import read_product
 from headcast.formats.maps import read_masks, read_mattes, read_orientations
 from headcast.formats.track import read_head_params, read_landmarks
 from headcast.heads.model import PER_FRAME, HeadParameters
-from headcast.imaging.resample import area_weights, resize
+from headcast.imaging.orientation import resize_orientation
+from headcast.imaging.resample import resize
 from headcast.process.memory import require_memory
 from headcast.training.samples import Views
 
@@ -177,13 +178,8 @@ class _Reader:
     def _orientation(self, frame: int, serial: str) -> tuple[np.ndarray, np.ndarray]:
         if self.orientations is None:
             return np.full((self.size, self.size), np.nan, np.float16), np.zeros((self.size, self.size), np.float16)
-        angle, confidence = (values.astype(np.float32) for values in self.orientations.maps(frame, serial))
-        weights = area_weights(angle.shape[0], self.size)
-        weight = np.where(np.isfinite(angle), confidence, 0)
-        doubled = 2 * np.nan_to_num(angle)
-        x, y = (weights @ (weight * part(doubled)) @ weights.T for part in (np.cos, np.sin))
-        length = np.hypot(x, y)
-        return np.where(length > 1e-4, np.arctan2(y, x) / 2 % np.pi, np.nan).astype(np.float16), length.astype(np.float16)
+        angle, confidence = resize_orientation(*self.orientations.maps(frame, serial), self.size, self.size)
+        return angle.astype(np.float16), confidence.astype(np.float16)
 
 
 def _concatenate(parts: Sequence[HeadParameters]) -> HeadParameters:

@@ -15,6 +15,7 @@ from jaxtyping import Bool, Float, Int64, UInt8
 from torch import Tensor
 
 from headcast.errors import CaptureError
+from headcast.imaging.orientation import resize_orientation
 from headcast.imaging.resample import area_weights
 
 if TYPE_CHECKING:
@@ -218,7 +219,7 @@ class Views:
         scale = torch.tensor([size / width, size / height])
         K = self.K.clone()
         K[:, :2] *= scale[None, :, None]
-        angle, confidence = resample.orientation(self.angle, self.confidence)
+        angle, confidence = _resized_orientation(self.angle, self.confidence, size)
         return replace(
             self,
             _orders={},
@@ -255,17 +256,11 @@ class _Resampler(NamedTuple):
         classes = torch.arange(len(LABELS))
         return torch.stack([self(plane[..., None] == classes).argmax(-1).to(torch.uint8) for plane in stack])
 
-    def orientation(self, angle: Tensor, confidence: Tensor) -> tuple[Tensor, Tensor]:
-        """Confidence-weighted mean in the doubled angle; the length of the mean vector is the new confidence."""
-        angles, confidences = [], []
-        for a, c in zip(angle.float(), confidence.float(), strict=True):
-            weight = torch.where(torch.isfinite(a), c, 0)
-            a = torch.nan_to_num(a)
-            x, y = self(weight * torch.cos(2 * a)), self(weight * torch.sin(2 * a))
-            length = torch.hypot(x, y)
-            angles.append(torch.where(length > 1e-4, torch.remainder(torch.atan2(y, x) / 2, torch.pi), torch.nan).half())
-            confidences.append(length.half())
-        return torch.stack(angles), torch.stack(confidences)
+
+def _resized_orientation(angle: Float[Tensor, "n H W"], confidence: Float[Tensor, "n H W"], size: int) -> tuple[Tensor, Tensor]:
+    pairs = (resize_orientation(a.float().numpy(), c.float().numpy(), size, size) for a, c in zip(angle, confidence, strict=True))
+    angles, confidences = zip(*pairs, strict=True)
+    return torch.from_numpy(np.stack(angles)).half(), torch.from_numpy(np.stack(confidences)).half()
 
 
 def field_names() -> tuple[str, ...]:
