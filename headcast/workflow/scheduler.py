@@ -23,12 +23,9 @@ def share_package(root: Path) -> str:
 
     Said in the shell, because Snakemake takes PYTHONPATH out of what jobs in conda environments inherit: there a user's own
     PYTHONPATH stays out, elsewhere it comes after the checkout. A prefix replaces Snakemake's own, hence the strict mode.
-    One thread per process unless the user says otherwise: threads that share cores with others wait in loops (measured: nothing
-    gained by a second one on a free machine, ten times slower on a busy one), and how many there are changes the last bits.
     """
     quoted = shlex.quote(str(root)).replace("{", "{{").replace("}", "}}")
-    threads = "OMP_NUM_THREADS=${{OMP_NUM_THREADS:-1}}"
-    return f"set -euo pipefail; export PYTHONPATH={quoted}${{{{PYTHONPATH:+:$PYTHONPATH}}}} {threads}; "
+    return f"set -euo pipefail; export PYTHONPATH={quoted}${{{{PYTHONPATH:+:$PYTHONPATH}}}}; "
 
 
 def share_gpu() -> None:

@@ -28,11 +28,6 @@ def test_the_checkout_comes_first_and_the_users_path_after_it(name: str, before:
     assert done.stdout == ":".join([str(tmp_path / name), *before.values()]), done.stderr
 
 
-@pytest.mark.parametrize(("before", "threads"), [({}, "1"), ({"OMP_NUM_THREADS": "6"}, "6")])
-def test_a_process_has_one_thread_unless_the_user_says_otherwise(before: dict[str, str], threads: str, tmp_path: Path) -> None:
-    assert run(tmp_path, 'printf "%s" "$OMP_NUM_THREADS"', **before).stdout == threads
-
-
 @pytest.mark.parametrize("command", ["false | true", "false; true", 'true "$not_set"'])
 def test_a_failure_within_a_command_is_one(command: str, tmp_path: Path) -> None:
     assert run(tmp_path, "true").returncode == 0

@@ -91,7 +91,7 @@ def take_away(stage: str, folder: Path) -> None:
 
 def assert_one_line(done: subprocess.CompletedProcess[str], says: str) -> None:
     """A user sees what is full and what to do about it, once."""
-    said = [line for line in done.stderr.splitlines() if not re.search(r"\d+/\d+, \d+ s left", line)]
+    said = [line for line in done.stderr.splitlines() if not re.match(r"headcast: \w+ \d+/\d+(, |$)", line)]
     assert done.returncode == OutOfResources.exit_code, done.stderr
     assert len(said) == 1, done.stderr
     assert re.match(rf"headcast: \S+: {says}; ", said[0]), said
