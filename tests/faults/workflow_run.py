@@ -39,6 +39,7 @@ STAGES = (
     "fit_head",
     "hair_masks",
     "orientation_maps",
+    "doctor",
     "train_mesh_head",
     "train_avatar",
     "evaluate",
@@ -226,9 +227,13 @@ def _json(path: Path) -> None:
             product.bytes(name)
 
 
-def _png(path: Path) -> None:
+def _picture(path: Path) -> None:
     with Image.open(io.BytesIO(path.read_bytes())) as image:
         image.load()
+
+
+def _page(path: Path) -> None:
+    assert path.read_text().rstrip().endswith("</html>")
 
 
 def _npz(path: Path) -> None:
@@ -239,7 +244,9 @@ def _npz(path: Path) -> None:
 
 READERS: dict[str, Callable[[Path], object]] = {
     ".json": _json,
-    ".png": _png,
+    ".png": _picture,
+    ".jpg": _picture,
+    ".html": _page,
     ".npz": _npz,
     ".pth": lambda path: read_metadata(path) if path.name == "avatar.pth" else mesh_head_digest(path),
     ".pt": lambda path: torch.load(path, weights_only=True)["fingerprint"],
