@@ -72,7 +72,7 @@ rule doctor:
         surface=at.surface_params, masks=at.hair_masks, orientation=at.orientation_maps,
     output:
         verdict=at.doctor, page=report(at.doctor_page, category="data doctor", labels={"subject": "{subject}", "sequence": "{sequence}"}),
-        sheets=report(directory(at.contact_sheets), patterns=["{stage}.jpg"], category="contact sheets", subcategory="{subject}/{sequence}"),
+        sheets=report(expand(at.contact_sheet, stage=at.SHEETS, allow_missing=True), category="contact sheets", subcategory="{subject}/{sequence}"),
     log: at.log("doctor")
     benchmark: at.benchmark("doctor")
     conda: "../envs/parsing.yaml"
