@@ -10,8 +10,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import pickle
-import zipfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -21,7 +19,7 @@ from torch import Tensor
 
 from headcast.errors import AssetMissing, BadFile
 from headcast.formats import withheld_basis
-from headcast.formats.atomic import atomic_path
+from headcast.formats.tensors import DAMAGED, load_tensors, save_tensors
 
 if TYPE_CHECKING:
     from headcast.avatar.avatar import Avatar
@@ -44,8 +42,7 @@ def write_avatar(path: Path, avatar: Avatar, metadata: Mapping[str, Any]) -> str
     text = json.dumps({**metadata, "structure": structure}, sort_keys=True, allow_nan=False, ensure_ascii=False)
     seal = digest(tensors, text)
     content = {"format": FORMAT, "version": VERSION, "metadata": text, "digest": seal, "tensors": tensors}
-    with atomic_path(Path(path)) as temporary, open(temporary, "wb") as stream:
-        torch.save(content, stream)
+    save_tensors(Path(path), content)
     return seal
 
 
@@ -90,8 +87,8 @@ def _load(path: Path) -> dict[str, Any]:
     if not path.is_file():
         raise AssetMissing(path, "there is no such avatar file", "train it: snakemake results/{subject}/{sequence}/avatar.pth")
     try:
-        content = torch.load(path, map_location="cpu", weights_only=True)
-    except (RuntimeError, EOFError, OSError, ValueError, KeyError, pickle.UnpicklingError, zipfile.BadZipFile) as error:
+        content = load_tensors(path)
+    except DAMAGED as error:
         raise BadFile(
             path, f"not a readable avatar ({type(error).__name__}); truncated, damaged or not an avatar file", REBUILD
         ) from error

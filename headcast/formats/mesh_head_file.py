@@ -2,25 +2,21 @@
 
 from __future__ import annotations
 
-import pickle
 from pathlib import Path
-
-import torch
 
 from headcast.avatar.mesh_head import MeshHead
 from headcast.errors import BadFile
-from headcast.formats.atomic import atomic_path
 from headcast.formats.avatar_file import digest
+from headcast.formats.tensors import DAMAGED, load_tensors, save_tensors
 
 FORMAT = "headcast.mesh_head@1"
 REBUILD = "delete it and run train_mesh_head again"
 
 
 def write_mesh_head(path: Path, head: MeshHead) -> Path:
-    """Write the mesh head atomically; same tensors, same digest."""
+    """Write the mesh head atomically; same tensors, same digest, same bytes."""
     tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in sorted(head.state_dict().items())}
-    with atomic_path(path) as temporary:
-        torch.save({"format": FORMAT, "tensors": tensors, "digest": digest(tensors, FORMAT)}, temporary)
+    save_tensors(path, {"format": FORMAT, "tensors": tensors, "digest": digest(tensors, FORMAT)})
     return path
 
 
@@ -36,8 +32,8 @@ def mesh_head_digest(path: Path) -> str:
 
 def _read(path: Path) -> dict:
     try:
-        content = torch.load(path, map_location="cpu", weights_only=True)
-    except (OSError, RuntimeError, EOFError, ValueError, pickle.UnpicklingError) as error:
+        content = load_tensors(path)
+    except DAMAGED as error:
         raise BadFile(path, f"cannot be read ({type(error).__name__})", REBUILD) from error
     if not isinstance(content, dict) or content.get("format") != FORMAT:
         raise BadFile(path, "is not a mesh head", REBUILD)

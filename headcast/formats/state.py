@@ -10,16 +10,13 @@ import fcntl
 import hashlib
 import json
 import logging
-import pickle
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-import torch
-
 from headcast.errors import HeadcastError
-from headcast.formats.atomic import atomic_path
+from headcast.formats.tensors import DAMAGED, load_tensors, save_tensors
 
 logger = logging.getLogger(__name__)
 
@@ -40,12 +37,12 @@ class FileStore:
         if not self.path.exists():
             return None
         try:
-            saved = torch.load(self.path, map_location="cpu", weights_only=True)
+            saved = load_tensors(self.path)
             if saved["fingerprint"] == self._mark:
                 logger.info("resuming from %s", self.path)
                 state: dict[str, Any] = saved["state"]
                 return state
-        except (OSError, RuntimeError, EOFError, KeyError, pickle.UnpicklingError) as error:
+        except (*DAMAGED, TypeError) as error:
             logger.warning("%s cannot be read (%s); starting anew", self.path, error)
             return None
         logger.warning("%s belongs to other settings, inputs or code; starting anew", self.path)
@@ -53,8 +50,7 @@ class FileStore:
 
     def save(self, state: dict[str, Any]) -> None:
         """Replace the saved state atomically."""
-        with atomic_path(self.path) as temporary:
-            torch.save({"fingerprint": self._mark, "state": state}, temporary)
+        save_tensors(self.path, {"fingerprint": self._mark, "state": state})
 
     def clear(self) -> None:
         """Forget the state: the work is done, or a fresh start was asked for."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 from collections.abc import Iterable
 from fractions import Fraction
 from pathlib import Path
@@ -27,21 +28,34 @@ def write_video(path: Path, frames: Iterable[UInt8[np.ndarray, "H W 3"]], fps: f
     ``BadFile`` when there is no frame, a frame is not ``H W 3`` uint8, or sizes differ.
     """
     count = 0
-    with atomic_path(path) as temporary, av.open(str(temporary), "w", options={"movflags": "+faststart"}) as container:
-        stream = None
-        for frame in frames:
-            _check(path, count, frame)
-            picture = _even(frame)
+    with atomic_path(path) as temporary:
+        with av.open(str(temporary), "w", options={"movflags": "+faststart"}) as container:
+            stream = None
+            for frame in frames:
+                _check(path, count, frame)
+                picture = _even(frame)
+                if stream is None:
+                    stream = _stream(container, picture, fps)
+                if (stream.height, stream.width) != picture.shape[:2]:
+                    raise BadFile(path, f"frame {count} has another size than the first", "render all frames at one size")
+                container.mux(stream.encode(_encodable(picture)))
+                count += 1
             if stream is None:
-                stream = _stream(container, picture, fps)
-            if (stream.height, stream.width) != picture.shape[:2]:
-                raise BadFile(path, f"frame {count} has another size than the first", "render all frames at one size")
-            container.mux(stream.encode(_encodable(picture)))
-            count += 1
-        if stream is None:
-            raise BadFile(path, "there is no frame to write")
-        container.mux(stream.encode(None))
+                raise BadFile(path, "there is no frame to write")
+            container.mux(stream.encode(None))
+        _check_written(temporary, count)
     return count
+
+
+def _check_written(path: Path, frames: int) -> None:
+    """What the muxer could not write as it closed the file, it does not tell."""
+    try:
+        with av.open(str(path)) as container:
+            written = sum(packet.size > 0 for packet in container.demux(video=0))
+    except av.FFmpegError:
+        written = 0
+    if written != frames:
+        raise OSError(errno.EIO, f"{written} of {frames} frames were written", str(path))
 
 
 def _check(path: Path, index: int, frame: np.ndarray) -> None:
