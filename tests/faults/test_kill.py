@@ -141,7 +141,7 @@ def test_sigkill_to_everything_at_any_time(run: Run, undisturbed: Path, capsys: 
 
 
 def test_sigkill_to_the_scheduler_leaves_no_second_writer(run: Run, undisturbed: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    plan, kills, frozen = Plan(len(STAGES), stage_seconds(undisturbed), seed=11, first=(0.3, 0.75)), [], 0
+    plan, kills, frozen = Plan(len(STAGES) + 2, stage_seconds(undisturbed), seed=11, first=(0.0, 0.3)), [], 0
     process = run.start()
     while plan:
         freeze = len(kills) % 3 == 1
