@@ -22,10 +22,11 @@ def share_package(root: Path) -> str:
     """What every job's shell starts with so that it finds this checkout's package and scripts, installed or not.
 
     Said in the shell, because Snakemake takes PYTHONPATH out of what jobs in conda environments inherit: there a user's own
-    PYTHONPATH stays out, elsewhere it comes after the checkout. A prefix replaces Snakemake's own, hence the strict mode.
+    PYTHONPATH stays out, elsewhere it comes after the checkout. The folder that is worked in is not looked into: it may be another
+    checkout. A prefix replaces Snakemake's own, hence the strict mode.
     """
     quoted = shlex.quote(str(root)).replace("{", "{{").replace("}", "}}")
-    return f"set -euo pipefail; export PYTHONPATH={quoted}${{{{PYTHONPATH:+:$PYTHONPATH}}}}; "
+    return f"set -euo pipefail; export PYTHONSAFEPATH=1 PYTHONPATH={quoted}${{{{PYTHONPATH:+:$PYTHONPATH}}}}; "
 
 
 def share_gpu() -> None:

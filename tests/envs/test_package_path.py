@@ -38,6 +38,8 @@ def test_scripts_of_the_working_folder_do_not_hide_the_projects(tmp_path: Path) 
     root, folder = Path(__file__).parent.parent.parent, tmp_path / "work"
     (folder / "scripts").mkdir(parents=True)
     (folder / "scripts" / "download.py").write_text("raise SystemExit('not this one')\n")
+    (folder / "headcast").mkdir()
+    (folder / "headcast" / "__init__.py").write_text("raise SystemExit('nor this one')\n")
     done = run(root, f"cd {shlex.quote(str(folder))}; {shlex.quote(sys.executable)} -m scripts.download --help")
     assert "usage: download.py" in done.stdout, done.stderr
 
