@@ -16,6 +16,7 @@ from torch import Tensor, nn
 
 from headcast.assets import is_web_page
 from headcast.errors import AssetMissing, BadFile
+from headcast.formats.tensors import load_tensors
 
 WRAPPERS = ("module.", "model.")  # what DataParallel and the authors' scripted exports put before every name
 COUNTER = "num_batches_tracked"  # old versions of torch did not write it, and inference does not read it
@@ -54,7 +55,7 @@ def read_tensors(path: Path, what: str) -> dict[str, Tensor]:
     if is_web_page(start):
         raise BadFile(path, f"is a web page, not {what}: the download asked for a confirmation", "download it in a browser")
     try:
-        content = _read_zip(path) if zipfile.is_zipfile(path) else torch.load(path, map_location="cpu", weights_only=True)
+        content = _read_zip(path) if zipfile.is_zipfile(path) else load_tensors(path)
     except DAMAGED as error:
         found = "is cut, damaged or holds more than plain tensors"
         raise BadFile(path, f"{found}, not {what} ({type(error).__name__})", todo) from error
@@ -73,7 +74,7 @@ def _read_zip(path: Path) -> object:
         raise ValueError("a part of the archive would run when it is loaded")
     if code:
         return dict(torch.jit.load(str(path), map_location="cpu").state_dict())
-    return torch.load(path, map_location="cpu", weights_only=True)
+    return load_tensors(path)
 
 
 def unwrapped(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
