@@ -18,7 +18,7 @@ from torch import Tensor, nn
 
 from headcast.avatar.appearance import ConditionedMLP, view_color
 from headcast.avatar.canonical import CanonicalHead
-from headcast.avatar.strands import HEAD_LABEL
+from headcast.avatar.strands import HEAD_LABEL, constant
 from headcast.errors import BadFile
 from headcast.geometry.rotations import (
     matrix_to_axis_angle,
@@ -53,6 +53,37 @@ class HeadPose(NamedTuple):
     expression: Float[Tensor, "E"]
     rotation: Float[Tensor, "3 3"]
     translation: Float[Tensor, "3"]
+
+
+class Motion(NamedTuple):
+    """What a pose does to a head, whatever Gaussians it has: computed once a frame, or for all frames in advance (then stacked).
+
+    ``shift`` of the vertices (m), ``turn`` of the triangles (unit quaternions), ``condition`` of the network (expression, then the
+    skull's turn against the reference, rad), ``skull`` and ``placing`` the skull's placement as quaternion and as matrix and m.
+    """
+
+    shift: Float[Tensor, "V 3"]
+    turn: Float[Tensor, "T 4"]
+    condition: Float[Tensor, "C"]
+    skull: Float[Tensor, "4"]
+    rest: Float[Tensor, "4"]
+    rotation: Float[Tensor, "3 3"]
+    translation: Float[Tensor, "3"]
+
+    @classmethod
+    def of(cls, canonical: CanonicalHead, pose: HeadPose) -> Motion:
+        """What ``pose`` does to ``canonical``."""
+        moved = canonical.deformed(pose.expression)
+        skull, rest = matrix_to_quaternion(pose.rotation), matrix_to_quaternion(canonical.reference_rotation)
+        return cls(
+            shift=moved - canonical.vertices,
+            turn=corner_turns(canonical.vertices[canonical.faces], moved[canonical.faces]),
+            condition=torch.cat((pose.expression, matrix_to_axis_angle(canonical.reference_rotation.T @ pose.rotation))),
+            skull=torch.where((skull * rest).sum() < 0, -skull, skull),
+            rest=rest,
+            rotation=pose.rotation,
+            translation=pose.translation,
+        )
 
 
 class GaussianHead(nn.Module):
@@ -121,15 +152,17 @@ class GaussianHead(nn.Module):
     def __len__(self) -> int:
         return len(self.seed)
 
-    def gaussians(self, canonical: CanonicalHead, pose: HeadPose, camera_center: Float[Tensor, "3"] | None = None) -> Gaussians:
+    def gaussians(
+        self, canonical: CanonicalHead, pose: HeadPose | Motion, camera_center: Float[Tensor, "3"] | None = None
+    ) -> Gaussians:
         """The world Gaussians of one frame; ``features`` "N 8": RGB (sRGB-encoded), labels (head 1, hair 0), direction (zero)."""
-        moved, turn = self._surface_motion(canonical, pose)
-        axis = matrix_to_axis_angle(canonical.reference_rotation.T @ pose.rotation)
-        residual = self.residual(self.latent, torch.cat((pose.expression, axis)))
-        points = self.seed + self.offset + moved + residual[:, :3] * 0.01
-        means, quats = self._place(canonical, pose, points, quaternion_multiply(turn, self.quats))
+        motion = pose if isinstance(pose, Motion) else Motion.of(canonical, pose)
+        shift, turn = self._surface_motion(canonical, motion)
+        residual = self.residual(self.latent, motion.condition)
+        points = self.seed + self.offset + shift + residual[:, :3] * 0.01
+        means, quats = self._place(canonical, motion, points, quaternion_multiply(turn, self.quats))
         color = view_color(self.color + residual[:, 3:] * 0.1, self.color_sh, means, camera_center)
-        labels = torch.tensor((*HEAD_LABEL, 0.0, 0.0, 0.0)).to(color).expand(len(self), 5)
+        labels = constant((*HEAD_LABEL, 0.0, 0.0, 0.0), color).expand(len(self), 5)
         return Gaussians(
             means=means,
             quats=torch.nn.functional.normalize(quats, dim=-1),
@@ -138,24 +171,20 @@ class GaussianHead(nn.Module):
             features=torch.cat((color, labels), dim=-1),
         )
 
-    def _surface_motion(self, canonical: CanonicalHead, pose: HeadPose) -> tuple[Float[Tensor, "N 3"], Float[Tensor, "N 4"]]:
+    def _surface_motion(self, canonical: CanonicalHead, motion: Motion) -> tuple[Float[Tensor, "N 3"], Float[Tensor, "N 4"]]:
         """Where the surface under each Gaussian went (m) and how its triangle turned, faded by ``falloff``."""
-        corners = canonical.faces[self.face]
-        neutral, moved = canonical.vertices[corners], canonical.deformed(pose.expression)[corners]
-        shift = ((moved - neutral) * self.barycentric[..., None]).sum(1) * self.falloff[:, None]
-        turn = corner_turns(neutral, moved) * self.falloff[:, None]
+        shift = (motion.shift[canonical.faces[self.face]] * self.barycentric[..., None]).sum(1) * self.falloff[:, None]
+        turn = motion.turn[self.face] * self.falloff[:, None]
         turn = torch.cat((turn[:, :1] + (1 - self.falloff[:, None]), turn[:, 1:]), dim=-1)
         return shift, torch.nn.functional.normalize(turn, dim=-1)
 
     def _place(
-        self, canonical: CanonicalHead, pose: HeadPose, points: Float[Tensor, "N 3"], quats: Float[Tensor, "N 4"]
+        self, canonical: CanonicalHead, motion: Motion, points: Float[Tensor, "N 3"], quats: Float[Tensor, "N 4"]
     ) -> tuple[Float[Tensor, "N 3"], Float[Tensor, "N 4"]]:
         """To the world: the skull's placement for the head, the reference placement for the bust, blended by ``weight``."""
         weight = self.weight[:, None]
-        skull, rest = matrix_to_quaternion(pose.rotation), matrix_to_quaternion(canonical.reference_rotation)
-        skull = torch.where((skull * rest).sum() < 0, -skull, skull)
-        turn = torch.nn.functional.normalize(weight * skull + (1 - weight) * rest, dim=-1)
-        return canonical.place(points, self.weight, pose.rotation, pose.translation), quaternion_multiply(turn, quats)
+        turn = torch.nn.functional.normalize(weight * motion.skull + (1 - weight) * motion.rest, dim=-1)
+        return canonical.place(points, self.weight, motion.rotation, motion.translation), quaternion_multiply(turn, quats)
 
     @torch.no_grad()
     def guard(self) -> None:

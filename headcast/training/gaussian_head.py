@@ -18,7 +18,7 @@ from headcast.avatar.avatar import Avatar, Rendered, splat
 from headcast.avatar.canonical import CanonicalHead, skull_track
 from headcast.avatar.distance_grid import SignedDistanceGrid
 from headcast.avatar.dynamics import StrandDynamics
-from headcast.avatar.gaussian_head import GaussianHead, HeadPose
+from headcast.avatar.gaussian_head import GaussianHead, HeadPose, Motion
 from headcast.avatar.mesh_head import MeshHead
 from headcast.avatar.strands import StrandHair, skull_to_world
 from headcast.geometry.rotations import axis_angle_to_matrix
@@ -26,7 +26,8 @@ from headcast.training.hair import sway
 from headcast.training.joint import Weights, hair_terms, head_terms, image_terms
 from headcast.training.loop import Report, StateStore, generator, run_loop
 from headcast.training.losses import masked_mean
-from headcast.training.samples import View, Views
+from headcast.training.recording import Recording
+from headcast.training.samples import View, Views, pick
 from headcast.training.seeding import seed_head
 
 CALM = {"stiffness": 1000.0, "damping": 16.0}
@@ -77,6 +78,8 @@ HAIR_RATES = {
     "logit_taper": 2e-2,
 }
 NETWORK_RATE = 1e-3
+VIEWS_SHARE = 0.3
+"""Views are kept on a GPU when they take at most this share of its free memory."""
 TWIST_RATE = 2e-4
 
 
@@ -102,16 +105,18 @@ class JointTrainee:
         self.hair = None if hair is None else hair.to(device)
         self.sway = None if sway is None else sway.to(device)
         self.inside = None if inside is None else inside.to(device)
+        views = views.to(self.device) if fits(views, self.device) else views
+        self.coarse = max(schedule.size // 2, 32) if schedule.coarse > 0 else schedule.size
         on_black = composited(views.resized(min(schedule.size, views.size[0])))
-        coarse = max(schedule.size // 2, 32)
-        self.levels = {schedule.size: on_black, coarse: on_black.resized(coarse)}
-        self.coarse = coarse
+        self.levels = {size: on_black.resized(size) for size in {schedule.size, self.coarse}}
         rotations, translations = skull_track(views.parameters)
         self.rotations, self.translations = rotations.to(device), translations.to(device)
         self.expressions = views.parameters.expression.float().to(device)
         self.twist = nn.Parameter(torch.zeros(views.frames, 6, device=device))
         self.demand = torch.zeros(len(head), device=device)
-        self._optimiser = torch.optim.Adam(self._groups(), lr=1e-3, eps=1e-15)
+        self.motions = self._all_motions()
+        self._recordings: dict[int, Recording] = {}
+        self._optimiser = torch.optim.Adam(self._groups(), lr=1e-3, eps=1e-15, fused=self.device.type == "cuda")
 
     def _groups(self) -> list[dict[str, Any]]:
         groups = [{"params": [getattr(self.head, name)], "lr": rate} for name, rate in HEAD_RATES.items()]
@@ -147,14 +152,28 @@ class JointTrainee:
         rotation = self.rotations[frame] @ axis_angle_to_matrix(twist[:3])
         return HeadPose(self.expressions[frame], rotation, self.translations[frame] + twist[3:])
 
+    @torch.no_grad()
+    def _all_motions(self) -> Motion | None:
+        """What every frame's pose does to the head, stacked; None where training changes the poses."""
+        if self.schedule.track:
+            return None
+        every = [Motion.of(self.canonical, self.pose(frame)) for frame in range(len(self.expressions))]
+        return Motion(*(torch.stack(parts) for parts in zip(*every, strict=True)))
+
+    def motion(self, frame: int | Tensor) -> Motion:
+        """What the frame's pose does to the head; for a number on the device nothing waits."""
+        if self.motions is None:
+            return Motion.of(self.canonical, self.pose(int(frame)))
+        return Motion(*(pick(parts, frame) for parts in self.motions))
+
     def picture(self, view: View) -> Rendered:
         """What the avatar looks like from a view, at the view's size, on black."""
-        pose = self.pose(view.frame)
+        motion = self.motion(view.frame)
         center = -view.world_to_camera[:3, :3].T @ view.world_to_camera[:3, 3]
-        layers = [self.head.gaussians(self.canonical, pose, center)]
+        layers = [self.head.gaussians(self.canonical, motion, center)]
         if self.hair is not None:
-            points = self.hair.points if self.sway is None else self.hair.points + self.sway[view.frame]
-            layers.append(self.hair.gaussians(skull_to_world(points, pose.rotation, pose.translation), center))
+            points = self.hair.points if self.sway is None else self.hair.points + pick(self.sway, view.frame)
+            layers.append(self.hair.gaussians(skull_to_world(points, motion.rotation, motion.translation), center))
         height, width = view.matte.shape
         return splat(layers, view.world_to_camera, view.K, width, height)
 
@@ -163,15 +182,22 @@ class JointTrainee:
         self._set_rates(index)
         size = self.coarse if index < self.schedule.coarse * self.schedule.steps else self.schedule.size
         views = self.levels[size]
-        view = views.at(int(views.sampler(self.schedule.seed, index)[0]), self.device)
+        chosen = int(views.sampler(self.schedule.seed, index)[0])
+        if self.motions is None or views.images.device.type != "cuda":
+            return self._compare(views.at(chosen, self.device))
+        if size not in self._recordings:
+            parameters = [parameter for group in self._optimiser.param_groups for parameter in group["params"]]
+            self._recordings[size] = Recording(lambda number: self._compare(views.at(number)), parameters, len(views))
+        return self._recordings[size](chosen)
+
+    def _compare(self, view: View) -> dict[str, Tensor]:
         picture = self.picture(view)
         weights = self.schedule.weights
         terms = image_terms(picture, view, weights) | head_terms(self.head, weights)
         if self.hair is not None and self.inside is not None:
             terms |= hair_terms(self.hair, self.inside, weights)
-        terms["twist"] = (
-            weights.twist * (self.twist[:, :3] * 0.1).square().mean() + weights.twist * self.twist[:, 3:].square().mean()
-        )
+        if self.schedule.track:
+            terms["twist"] = weights.twist * ((self.twist[:, :3] * 0.1).square().mean() + self.twist[:, 3:].square().mean())
         total = torch.stack(list(terms.values())).sum()
         total.backward()
         error = masked_mean((picture.image.detach() - view.image).square(), view.visible)
@@ -214,6 +240,14 @@ class JointTrainee:
         decay = self.schedule.last_rate ** (index / max(self.schedule.steps, 1))
         for group in self._optimiser.param_groups:
             group["lr"] = group["base"] * decay
+
+
+def fits(views: Views, device: torch.device) -> bool:
+    """Whether the views can lie on a GPU beside what training needs there."""
+    if device.type != "cuda":
+        return False
+    free, _ = torch.cuda.mem_get_info(device)
+    return len(views) * views.bytes_per_view < VIEWS_SHARE * free
 
 
 def composited(views: Views) -> Views:
