@@ -13,7 +13,7 @@ import math
 from typing import NamedTuple
 
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
 from headcast.avatar.appearance import ConditionedMLP, view_color
@@ -36,15 +36,17 @@ FARTHEST = 0.03
 """How far (m) an offset can take a Gaussian from its seed."""
 FLATNESS = 0.3
 START_OPACITY = 0.8
+PER_GAUSSIAN = ("offset", "log_scales", "quats", "logit_opacities", "color", "color_sh", "latent")
 
 
 class Seeds(NamedTuple):
-    """Where Gaussians start, in the skull frame."""
+    """Where Gaussians start, in the skull frame, and whether training views show them well enough to learn from."""
 
     points: Float[Tensor, "N 3"]
     normals: Float[Tensor, "N 3"]
     spacing: Float[Tensor, "N"]
     colors: Float[Tensor, "N 3"]
+    seen: Bool[Tensor, "N"]
 
 
 class HeadPose(NamedTuple):
@@ -85,12 +87,21 @@ class Motion(NamedTuple):
             translation=pose.translation,
         )
 
+    def turned(self, twist: Float[Tensor, "6"]) -> Motion:
+        """The motion of the pose after a small ``twist``: axis-angle (rad, skull axes), then translation (m, world)."""
+        turn = small_turn(twist[:3])
+        return self._replace(
+            skull=quaternion_multiply(self.skull, turn),
+            rotation=self.rotation @ quaternion_to_matrix(turn),
+            translation=self.translation + twist[3:],
+        )
+
 
 class GaussianHead(nn.Module):
     """N Gaussians of one subject's head and bust in the canonical skull frame.
 
     Trainable: ``offset`` (m, from ``seed``), ``log_scales``, ``quats`` (canonical frame), ``logit_opacities``, ``color``
-    (sRGB-encoded), ``color_sh``, ``latent`` and the network ``residual``. Fixed: ``seed`` and the binding (``face``,
+    (sRGB-encoded), ``color_sh``, ``latent`` and the network ``residual``. Fixed: ``seed``, ``seen`` and the binding (``face``,
     ``barycentric``, ``falloff``, ``weight``).
     """
 
@@ -99,6 +110,7 @@ class GaussianHead(nn.Module):
     barycentric: Float[Tensor, "N 3"]
     falloff: Float[Tensor, "N"]
     weight: Float[Tensor, "N"]
+    seen: Bool[Tensor, "N"]
 
     def __init__(self, count: int, expressions: int) -> None:
         """Room for ``count`` Gaussians driven by ``expressions`` units; see ``from_seeds`` and ``from_state`` to fill it."""
@@ -108,6 +120,7 @@ class GaussianHead(nn.Module):
         self.register_buffer("barycentric", torch.zeros(count, 3))
         self.register_buffer("falloff", torch.zeros(count))
         self.register_buffer("weight", torch.ones(count))
+        self.register_buffer("seen", torch.ones(count, dtype=torch.bool))
         self.offset = nn.Parameter(torch.zeros(count, 3))
         self.log_scales = nn.Parameter(torch.zeros(count, 3))
         self.quats = nn.Parameter(torch.zeros(count, 4))
@@ -123,6 +136,7 @@ class GaussianHead(nn.Module):
         head = cls(len(seeds.points), canonical.expressions)
         binding = canonical.bind(seeds.points)
         head.seed.copy_(seeds.points)
+        head.seen.copy_(seeds.seen)
         head.face.copy_(binding.face)
         head.barycentric.copy_(binding.barycentric)
         head.falloff.copy_(binding.falloff)
@@ -187,6 +201,14 @@ class GaussianHead(nn.Module):
         return canonical.place(points, self.weight, motion.rotation, motion.translation), quaternion_multiply(turn, quats)
 
     @torch.no_grad()
+    def hold_unseen(self) -> None:
+        """Take the gradients from what no view shows well: the fringes of a few pictures would make coloured noise of it."""
+        for name in PER_GAUSSIAN:
+            gradient = getattr(self, name).grad
+            if gradient is not None:
+                gradient.mul_(self.seen.view(-1, *[1] * (gradient.ndim - 1)))
+
+    @torch.no_grad()
     def guard(self) -> None:
         """Keep scales, offsets and opacities within their bounds (after an optimiser step)."""
         self.log_scales.clamp_(math.log(SMALLEST), math.log(LARGEST))
@@ -206,7 +228,7 @@ class GaussianHead(nn.Module):
         opacity = 1 - (1 - self.logit_opacities[parents].sigmoid()).clamp_min(1e-4).sqrt()
         opacity = 0.5 * (opacity + self.logit_opacities[parents].sigmoid())
         shrunk = self.log_scales[parents].scatter_add(1, longest[:, None], torch.full_like(step[:, :1], math.log(0.65)))
-        for name in ("seed", "face", "barycentric", "falloff", "weight", "offset", "quats", "color", "color_sh", "latent"):
+        for name in ("seed", "face", "barycentric", "falloff", "weight", "seen", "offset", "quats", "color", "color_sh", "latent"):
             tensor = getattr(self, name)
             tensor[gone] = tensor[parents]
         self.offset[gone] = self.offset[parents] + step
@@ -214,6 +236,11 @@ class GaussianHead(nn.Module):
         for places in (gone, parents):
             self.log_scales[places] = shrunk
             self.logit_opacities[places] = opacity.logit()
+
+
+def small_turn(axis_angle: Float[Tensor, "3"]) -> Float[Tensor, "4"]:
+    """The unit quaternion of a small rotation (rad), to second order."""
+    return torch.nn.functional.normalize(torch.cat((torch.ones_like(axis_angle[:1]), axis_angle / 2)), dim=-1)
 
 
 def turn_from_z(normals: Float[Tensor, "N 3"]) -> Float[Tensor, "N 4"]:

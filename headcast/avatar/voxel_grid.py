@@ -12,8 +12,8 @@ from torch.nn.functional import grid_sample
 
 def trilinear(values: Float[Tensor, "X Y Z D"], place: Float[Tensor, "n 3"]) -> Float[Tensor, "n D"]:
     """Values at fractional grid coordinates (sample (i, j, k) lies at (i, j, k)), constant beyond the border; differentiable."""
-    size = torch.tensor(values.shape[:3], device=place.device)
-    places = (2 * place / (size - 1) - 1).flip(-1)  # the grid sampler takes the last axis first, the border at ±1
+    # The grid sampler takes the last axis first, and the borders at ±1.
+    places = torch.stack([2 * place[:, axis] / (values.shape[axis] - 1) - 1 for axis in (2, 1, 0)], dim=-1)
     volume = values.movedim(-1, 0)[None]
     sampled = grid_sample(volume, places[None, None, None], padding_mode="border", align_corners=True)
     return sampled[0, :, 0, 0].T
