@@ -144,6 +144,7 @@ class Training(Section):
     extra_sequences: Annotated[dict[Name, list[Name]], Field(exclude=True)] = {}
     size: Annotated[int, Field(ge=32, le=2048)] = 256
     steps: Annotated[int, Field(ge=1)] = 900
+    coarse: Fraction = 0.75
     gaussians: Annotated[int, Field(ge=100, le=2_000_000)] = 16_000
     strands: Annotated[int, Field(ge=10, le=100_000)] = 1_500
     points_per_strand: Annotated[int, Field(ge=4, le=128)] = 16

@@ -34,6 +34,8 @@ SMALLEST, LARGEST = 3e-4, 1.2e-2
 """Guards of the standard deviations (m): no needles, no clouds."""
 FARTHEST = 0.03
 """How far (m) an offset can take a Gaussian from its seed."""
+VIEW_MOST = 0.2
+"""Bound of the colour's coefficients over the viewing direction: from a side that nobody saw, they must not invent a colour."""
 FLATNESS = 0.3
 START_OPACITY = 0.8
 PER_GAUSSIAN = ("offset", "log_scales", "quats", "logit_opacities", "color", "color_sh", "latent")
@@ -214,6 +216,8 @@ class GaussianHead(nn.Module):
         self.log_scales.clamp_(math.log(SMALLEST), math.log(LARGEST))
         self.offset.mul_((FARTHEST / self.offset.norm(dim=-1, keepdim=True).clamp_min(1e-9)).clamp(max=1))
         self.logit_opacities.clamp_(-6.0, 6.0)
+        self.color.clamp_(0.0, 1.0)
+        self.color_sh.clamp_(-VIEW_MOST, VIEW_MOST)
         self.quats.copy_(torch.nn.functional.normalize(self.quats, dim=-1))
 
     @torch.no_grad()

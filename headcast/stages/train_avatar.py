@@ -72,6 +72,7 @@ def run(inputs: Inputs, training: Training, held_out: HeldOut, progress: Progres
             facts["expression_names"],
             steps=training.steps,
             size=training.size,
+            coarse=training.coarse,
             gaussians=training.gaussians,
             seed=training.seed,
             device=best_device(),

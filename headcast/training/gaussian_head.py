@@ -274,6 +274,7 @@ def train_avatar(
     dynamics: StrandDynamics | None = None,
     steps: int = 900,
     size: int = 256,
+    coarse: float = 0.75,
     gaussians: int = 16_000,
     seed: int = 0,
     schedule: Schedule | None = None,
@@ -290,7 +291,7 @@ def train_avatar(
     Resumes from ``store``. Raises ``Diverged`` when the optimiser leaves the finite numbers for good, ``KeyboardInterrupt`` with
     the state saved when ``stop()`` turns true.
     """
-    schedule = schedule or Schedule(steps=steps, size=size, seed=seed)
+    schedule = schedule or Schedule(steps=steps, size=size, seed=seed, coarse=coarse)
     views = views.subset(views.training_indices())
     mesh = None
     if mesh_head is not None:

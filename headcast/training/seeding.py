@@ -8,8 +8,11 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
+import numpy as np
 import torch
 from jaxtyping import Bool, Float, Int
+from scipy.sparse import coo_matrix
+from scipy.sparse.csgraph import connected_components
 from torch import Tensor
 
 from headcast.avatar.canonical import CanonicalHead, skull_track
@@ -99,9 +102,17 @@ def mesh_surface(views: Views, canonical: CanonicalHead, vertices: Float[Tensor,
     vertices = vertices.detach()
     distance = canonical.bind(vertices).distance
     sight = spread_sight(vertices, look(views, canonical, vertices, vertex_normals(vertices, faces)))
-    keep = (distance > APART) & (sight.hair < 0.4) & (sight.matte > 0.7)
+    keep = (distance > APART) & (sight.hair < 0.4) & (sight.matte > 0.7) & largest_piece(len(vertices), faces)
     density = torch.where(sight.weight > 0.05, 1.0, HIDDEN_DENSITY) * keep
     return Surface(vertices, faces, density[faces].mean(1))
+
+
+def largest_piece(count: int, faces: Int[Tensor, "T 3"]) -> Bool[Tensor, "V"]:
+    """Which of ``count`` vertices belong to the connected piece that has most; the rest are crumbs that no view carved away."""
+    edges = torch.cat((faces[:, :2], faces[:, 1:])).numpy()
+    graph = coo_matrix((np.ones(len(edges)), (edges[:, 0], edges[:, 1])), shape=(count, count))
+    piece = torch.from_numpy(connected_components(graph, directed=False)[1]).long()
+    return piece == torch.bincount(piece).argmax()
 
 
 def join(surfaces: list[Surface]) -> Surface:
