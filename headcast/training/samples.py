@@ -272,12 +272,11 @@ class _Resampler(NamedTuple):
 
 
 def _resized_orientation(angle: Float[Tensor, "n H W"], confidence: Float[Tensor, "n H W"], size: int) -> tuple[Tensor, Tensor]:
+    stacks = [stack.float().cpu().numpy() for stack in (angle, confidence)]
     with ThreadPoolExecutor(torch.get_num_threads()) as pool:
-        maps = (stack.float().cpu().numpy() for stack in (angle, confidence))
-        angles, confidences = zip(
-            *pool.map(lambda pair: resize_orientation(*pair, size, size), zip(*maps, strict=True)), strict=True
-        )
-    return tuple(torch.from_numpy(np.stack(stack)).half().to(angle.device) for stack in (angles, confidences))
+        pairs = pool.map(lambda a, c: resize_orientation(a, c, size, size), *stacks)
+        angles, confidences = zip(*pairs, strict=True)
+    return torch.from_numpy(np.stack(angles)).half().to(angle.device), torch.from_numpy(np.stack(confidences)).half().to(angle.device)
 
 
 def pick(values: Tensor, index: int | Int64[Tensor, ""]) -> Tensor:
