@@ -25,7 +25,7 @@ class Weights:
     """What each term counts; every term is a mean over pixels or over points, so weights do not depend on sizes or counts."""
 
     l1: float = 0.8
-    dssim: float = 0.2
+    dssim: float = 0.4
     matte: float = 0.3
     hair: float = 0.2
     orientation: float = 0.05

@@ -98,12 +98,15 @@ def model_surface(views: Views, canonical: CanonicalHead) -> Surface:
 
 
 def mesh_surface(views: Views, canonical: CanonicalHead, vertices: Float[Tensor, "V 3"], faces: Int[Tensor, "T 3"]) -> Surface:
-    """The part of the first-stage mesh that is away from the fitted head and not seen to be hair or background: clothes, neck."""
+    """The part of the first-stage mesh that is away from the fitted head and seen to be neither hair nor background: clothes, neck.
+
+    Where no camera looks, a shoulder would reach back as far as the mattes let it: nothing is better than that.
+    """
     vertices = vertices.detach()
     distance = canonical.bind(vertices).distance
-    sight = spread_sight(vertices, look(views, canonical, vertices, vertex_normals(vertices, faces)))
-    keep = (distance > APART) & (sight.hair < 0.4) & (sight.matte > 0.7) & largest_piece(len(vertices), faces)
-    density = torch.where(sight.weight > 0.05, 1.0, HIDDEN_DENSITY) * keep
+    sight = look(views, canonical, vertices, vertex_normals(vertices, faces))
+    keep = (distance > APART) & (sight.weight > BARELY) & (sight.hair < 0.4) & (sight.matte > 0.7)
+    density = torch.where(sight.weight > 0.05, 1.0, HIDDEN_DENSITY) * (keep & largest_piece(len(vertices), faces))
     return Surface(vertices, faces, density[faces].mean(1))
 
 
