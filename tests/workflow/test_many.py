@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import os
 import shutil
 import subprocess
 import sys
@@ -30,7 +31,7 @@ SEQUENCES = [
 ]
 PER_SEQUENCE = ["download", "extract_frames", "matting", "landmarks", "fit_head", "hair_masks", "orientation_maps"]
 JOBS = len(PER_SEQUENCE) + 4  # of a pair: those, doctor, train_mesh_head, train_avatar, evaluate
-LIMIT_S, LIMIT_MB = 90, 800  # aim 60 s and 600 MB; what it takes is printed
+LIMIT_S, LIMIT_MB = 60, 600  # what it takes is printed
 
 
 def raw(root: Path, subjects: int, sequences: int) -> Path:
@@ -101,8 +102,13 @@ sys.exit(status)
 """
 
 
-def test_a_hundred_subjects_are_planned_in_about_a_minute(tmp_path: Path) -> None:
-    """Measured by a small process between: Linux counts what a process held before exec, here the tests themselves, as its peak."""
+def test_a_hundred_subjects_are_planned_within_a_minute_and_600_megabytes(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Measured by a small process between: Linux counts what a process held before exec, here the tests themselves, as its peak.
+
+    Time is that of one core; where more runs than there are cores, each does less in a second.
+    """
     root = raw(tmp_path / "raw", 100, len(SEQUENCES))
     command = [sys.executable, "-m", "snakemake", "--snakefile", str(ROOT / "Snakefile"), "--cores", "2", "-n", "--quiet", "rules"]
     measured = [sys.executable, "-c", MEASURED, str(tmp_path / "used")]
@@ -111,8 +117,10 @@ def test_a_hundred_subjects_are_planned_in_about_a_minute(tmp_path: Path) -> Non
     pairs = 100 * len(SEQUENCES)
     assert jobs(said.stderr)["total"] == JOBS * pairs + 2
     seconds, megabytes = map(float, (tmp_path / "used").read_text().split())
-    print(f"{JOBS * pairs + 2} jobs: {seconds:.1f} s of one core, {megabytes:.0f} MB")
-    assert seconds <= LIMIT_S
+    load = os.getloadavg()[0] / (os.cpu_count() or 1)
+    with capsys.disabled():
+        print(f"\n{JOBS * pairs + 2} jobs: {seconds:.1f} s of one core at a load of {load:.1f} a core, {megabytes:.0f} MB")
+    assert seconds <= LIMIT_S * max(1.0, load)
     assert megabytes <= LIMIT_MB
 
 
