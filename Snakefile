@@ -18,6 +18,7 @@ from headcast.config import NAME, load_config
 from headcast.workflow.disk import check_disk
 from headcast.workflow.fingerprint import code_hash
 from headcast.head_files import HEAD_MODELS
+from headcast.workflow.lean import lighten_jobs
 from headcast.workflow.planning import Plan, doubling, one_line, pictured
 from headcast.workflow.scheduler import lead_jobs, share_gpu, share_package, take_jobs_along
 
@@ -30,6 +31,7 @@ with one_line():
 plan = Plan(settings, own_environments=bool(workflow.deployment_settings.deployment_method))
 shell.prefix(share_package(HERE))
 lead_jobs()
+lighten_jobs()
 
 wildcard_constraints: subject=plan.subject_pattern, sequence=NAME, model="|".join(HEAD_MODELS)
 

@@ -15,14 +15,14 @@ rule head_model:
 rule fit_head:
     """Fit the parametric head to the landmarks of all frames and views; one rigid track for driver and surface."""
     input:
-        cameras=at.cameras, landmarks=at.landmarks, model=at.head_model.format(model=settings.fitting.model), identity=plan.identity,
+        cameras=at.cameras, landmarks=at.landmarks, model=at.head_model.format(model=settings.fitting.model), **plan.identity,
     output: params=at.driver_params, surface=at.surface_params
     log: at.log("fit_head")
     benchmark: at.benchmark("fit_head")
     conda: "../envs/fitting.yaml"
     params:
         code=code_hash("headcast.stages.fit_head"), settings=settings.settings("fitting"),
-        identity=lambda wildcards, input: ["--identity", *input.identity] if input.identity else [],
+        identity=lambda wildcards, input: ["--identity", *input.identity] if input.get("identity") else [],
     resources: mem_mb=doubling(4_000), runtime=30
     message: "fitting the head of {wildcards.subject}/{wildcards.sequence}"
     shell:

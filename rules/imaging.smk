@@ -1,6 +1,6 @@
 rule matting:
     """Separate the subject from the known background plate, or by a network with the user's weights."""
-    input: images=at.images, background=at.background, own=plan.own_weights("matting")
+    input: images=at.images, background=at.background, **plan.own_weights("matting")
     output: at.mattes
     log: at.log("matting")
     benchmark: at.benchmark("matting")
@@ -16,7 +16,7 @@ rule matting:
 
 rule landmarks:
     """Detect facial landmarks in every view and reconcile them over the cameras."""
-    input: images=at.images, cameras=at.cameras, own=plan.own_weights("landmarks")
+    input: images=at.images, cameras=at.cameras, **plan.own_weights("landmarks")
     output: at.landmarks
     log: at.log("landmarks")
     benchmark: at.benchmark("landmarks")
@@ -32,15 +32,15 @@ rule landmarks:
 rule hair_masks:
     """Label hair, face and body in every view, with a soft hair matte."""
     input:
-        images=at.images, cameras=at.cameras, mattes=at.mattes, own=plan.own_weights("hair_masks"),
-        surface=plan.by_fit(at.surface_params), model=plan.by_fit(at.head_model.format(model=settings.fitting.model)),
+        images=at.images, cameras=at.cameras, mattes=at.mattes, **plan.own_weights("hair_masks"),
+        **plan.by_fit(surface=at.surface_params, model=at.head_model.format(model=settings.fitting.model)),
     output: at.hair_masks
     log: at.log("hair_masks")
     benchmark: at.benchmark("hair_masks")
     conda: "../envs/parsing.yaml"
     params:
         code=code_hash("headcast.stages.hair_masks"), settings=settings.settings("hair_masks"), weights=plan.weights("hair_masks"),
-        fit=lambda wildcards, input: ["--surface", input.surface, "--model", input.model] if input.surface else [],
+        fit=lambda wildcards, input: ["--surface", input.surface, "--model", input.model] if input.get("surface") else [],
     threads: 4
     resources: gpu=plan.network_gpu("hair_masks"), mem_mb=doubling(6_000), runtime=120
     message: "labelling hair, face and body of {wildcards.subject}/{wildcards.sequence}"
@@ -72,7 +72,7 @@ rule doctor:
         surface=at.surface_params, masks=at.hair_masks, orientation=at.orientation_maps,
     output:
         verdict=at.doctor, page=report(at.doctor_page, category="data doctor", labels={"subject": "{subject}", "sequence": "{sequence}"}),
-        sheets=report(expand(at.contact_sheet, stage=at.SHEETS, allow_missing=True), category="contact sheets", subcategory="{subject}/{sequence}"),
+        sheets=at.contact_sheets,
     log: at.log("doctor")
     benchmark: at.benchmark("doctor")
     conda: "../envs/parsing.yaml"

@@ -6,7 +6,6 @@ import importlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from jaxtyping import Float
@@ -67,28 +66,3 @@ def open_capture(reader: str, root: Path, subject: str, sequence: str, cameras: 
         )
     check_calibration(list(capture.cameras.values()), str(capture.calibration[0]))
     return capture
-
-
-def raw_files(reader: str, root: Path, subject: str, sequence: str, cameras: list[str] | None = None) -> list[Path]:
-    """The files of a capture, or of some of its cameras, that exist already, without reading any: what Snakemake watches."""
-    return sorted(_module(reader).files(root, subject, sequence, cameras))
-
-
-def _module(reader: str) -> Any:
-    return importlib.import_module((READERS | UNCALIBRATED | PREPROCESSED)[reader])
-
-
-def recorded(reader: str, root: Path, subject: str | None = None, downloads: bool = False) -> set[str]:
-    """Subjects that lie under ``root``, or sequences of one; with ``downloads`` also those that the data set's own list offers.
-
-    A reader lays them out as ``{root}/{subject}/sequences/{sequence}/images`` or has ``sequences``; one with a list of what exists
-    has ``on_offer``.
-    """
-    offers = getattr(importlib.import_module(READERS[reader]), "on_offer", None) if downloads and reader in READERS else None
-    offer: dict[str, set[str]] = offers(root) if offers else {}
-    if subject is None:
-        return {path.parent.name for path in root.glob("*/sequences")} | set(offer)
-    own = getattr(_module(reader), "sequences", None)
-    if own:
-        return set(own(root, subject))
-    return {path.parent.name for path in (root / subject / "sequences").glob("*/images")} | offer.get(subject, set())

@@ -10,7 +10,8 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from headcast.capture.capture import Capture
-from headcast.capture.film import PICTURES, VIDEOS, Film, find_film, picture_size
+from headcast.capture.film import Film, find_film, picture_size
+from headcast.capture.raw import PICTURES
 from headcast.capture.rig_files import Rig, read_rig
 from headcast.errors import AssetMissing, CaptureError
 
@@ -37,21 +38,6 @@ def read(root: Path, subject: str, sequence: str, cameras: list[str] | None = No
         _masks(folder / "masks" / sequence, names, rig),
         {name: rig.distortion[name] for name in names},
     )
-
-
-def files(root: Path, subject: str, sequence: str, cameras: list[str] | None = None) -> list[Path]:
-    """The raw files of a sequence that exist: calibration, films, plates, masks; with ``cameras``, theirs and the calibration."""
-    folder = root / subject
-    known = set(PICTURES) | set(VIDEOS)
-    calibration = [path for path in folder.glob("*") if path.suffix in (".json", ".npz", ".xml")] + sorted(folder.glob("*/*.txt"))
-    places = (folder / "sequences" / sequence, folder / "background", folder / "masks" / sequence)
-    found = [path for place in places for path in place.rglob("*") if path.suffix.lower() in known]
-    return calibration + [path for path in found if cameras is None or {path.stem, path.parent.name} & set(cameras)]
-
-
-def sequences(root: Path, subject: str) -> set[str]:
-    """The sequences that were filmed."""
-    return {path.name for path in (root / subject / "sequences").glob("*") if path.is_dir()}
 
 
 def _plates(folder: Path, names: Iterable[str], rig: Rig) -> dict[str, Path]:

@@ -16,7 +16,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from urllib.parse import quote, urlsplit
 
-from headcast.capture.nersemble import ACCESS
+from headcast.capture.raw import ACCESS
 from headcast.errors import AssetMissing, BadFile
 
 LINK = "NERSEMBLE_DATA_URL"

@@ -11,14 +11,13 @@ import numpy as np
 from jaxtyping import UInt8
 from PIL import Image
 
+from headcast.capture.raw import PICTURES, VIDEOS
 from headcast.errors import BadFile, CaptureError
 
 if TYPE_CHECKING:
     from headcast.capture.video import VideoFrame
 
 AGAIN = "download it again"
-PICTURES = (".png", ".jpg", ".jpeg", ".tif", ".tiff", ".webp")
-VIDEOS = (".mp4", ".mov", ".mkv", ".avi", ".webm", ".m4v")
 
 
 class Film(Protocol):

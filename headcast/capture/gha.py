@@ -120,14 +120,6 @@ def read(root: Path, subject: str, sequence: str, cameras: list[str] | None = No
     return sequence_of
 
 
-def files(root: Path, subject: str, sequence: str, cameras: list[str] | None = None) -> list[Path]:
-    """The pictures and cameras of a preprocessed sequence that exist: what Snakemake watches."""
-    folder = root / subject / "sequences" / sequence
-    patterns = ("images/*/image_*.jpg", "cameras/*/camera_*.npz", "background/image_*.jpg")
-    found = [path for pattern in patterns for path in folder.glob(pattern) if "_lowres_" not in path.name]
-    return [path for path in found if cameras is None or path.stem.partition("_")[2] in cameras]
-
-
 def _picture(path: Path, mode: str) -> Any:
     try:
         with Image.open(path) as image:

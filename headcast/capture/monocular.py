@@ -13,7 +13,8 @@ import numpy as np
 
 from headcast.capture.camera import Camera
 from headcast.capture.capture import Capture
-from headcast.capture.film import VIDEOS, VideoFilm
+from headcast.capture.film import VideoFilm
+from headcast.capture.raw import VIDEOS, monocular_files
 from headcast.errors import AssetMissing, CaptureError
 
 SERIAL = "mono"
@@ -23,7 +24,7 @@ DISTANCE_M = 1.0
 
 def read(root: Path, subject: str, sequence: str, cameras: list[str] | None = None) -> Capture:
     """Open the video; ``cameras`` chooses among those of a rig and does not concern it."""
-    found = files(root, subject, sequence)
+    found = monocular_files(root, subject, sequence)
     if not found:
         place = root / subject / "sequences" / f"{sequence}.mp4"
         raise AssetMissing(place, f"the video of {subject}/{sequence} is not there", f"place it there ({', '.join(VIDEOS)})")
@@ -40,13 +41,3 @@ def assumed_camera(width: int, height: int) -> Camera:
     pose = np.diag([1.0, -1.0, -1.0, 1.0])
     pose[2, 3] = DISTANCE_M
     return Camera(SERIAL, np.array([[focal, 0.0, width / 2], [0.0, focal, height / 2], [0.0, 0.0, 1.0]]), pose, width, height)
-
-
-def files(root: Path, subject: str, sequence: str, cameras: list[str] | None = None) -> list[Path]:
-    """The video, where it exists."""
-    return [path for suffix in VIDEOS if (path := root / subject / "sequences" / f"{sequence}{suffix}").is_file()]
-
-
-def sequences(root: Path, subject: str) -> set[str]:
-    """The videos that there are."""
-    return {path.stem for path in (root / subject / "sequences").glob("*") if path.suffix in VIDEOS}

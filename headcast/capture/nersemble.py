@@ -12,15 +12,8 @@ import numpy as np
 from headcast.capture.camera import Camera
 from headcast.capture.capture import Capture
 from headcast.capture.film import VideoFilm, picture_size
+from headcast.capture.raw import ACCESS, NOT_FILMED, OFFERED
 from headcast.errors import AssetMissing, BadFile, CaptureError
-
-ACCESS = (
-    "request access with the form linked at https://github.com/tobias-kirschstein/nersemble-data, then either set"
-    " NERSEMBLE_DATA_URL to the link you get or place the participant's folder there"
-)
-
-OFFERED = ("x", "m")  # how metadata_sequences.csv marks a sequence that exists
-NOT_FILMED = ("BACKGROUND", "wears_glasses")
 
 
 def read(root: Path, subject: str, sequence: str, cameras: list[str] | None = None) -> Capture:
@@ -80,28 +73,6 @@ def _row(path: Path, subject: str) -> dict[str, str]:
         listed = f"it lists {len(rows)}, from {rows[0]['ID']} to {rows[-1]['ID']}"
         raise CaptureError(path, f"does not know participant {subject}", listed)
     return found
-
-
-def files(root: Path, subject: str, sequence: str, cameras: list[str] | None = None) -> list[Path]:
-    """The raw files of a sequence that exist; with ``cameras``, only theirs and the calibration."""
-    folder = root / subject
-    of_cameras = (f"sequences/{sequence}/images/cam_*.mp4", "sequences/BACKGROUND/image_*.jpg")
-    found = [path for pattern in of_cameras for path in folder.glob(pattern)]
-    return [*folder.glob("calibration/*.json"), *(p for p in found if cameras is None or p.stem.partition("_")[2] in cameras)]
-
-
-def on_offer(root: Path) -> dict[str, set[str]]:
-    """Sequences by participant that can be downloaded, as the data set's ``metadata_sequences.csv`` lists them; none without it."""
-    path = root / "metadata_sequences.csv"
-    if not path.is_file():
-        return {}
-    rows = csv.DictReader(path.read_text(encoding="utf-8-sig").splitlines())
-    offer = {}
-    for row in rows:
-        number = row.pop("ID", None) or ""
-        name = f"{int(number):03d}" if number.isdigit() else number
-        offer[name] = {sequence for sequence, mark in row.items() if mark in OFFERED and sequence not in NOT_FILMED}
-    return offer
 
 
 def _camera(serial: str, matrix: Any, intrinsics: Any, plate: Path, source: Path) -> Camera:

@@ -20,6 +20,7 @@ from PIL import Image
 
 from headcast.capture.camera import Camera
 from headcast.capture.capture import Capture
+from headcast.capture.raw import renderme_files
 from headcast.errors import AssetMissing, BadFile, CaptureError
 
 if TYPE_CHECKING:
@@ -74,7 +75,7 @@ class SmcFilm:
 
 def read(root: Path, subject: str, sequence: str, cameras: list[str] | None = None) -> Capture:
     """Open the files of a sequence; calibration, colours and masks may lie in either."""
-    found = files(root, subject, sequence)
+    found = renderme_files(root, subject, sequence)
     if not found:
         raise AssetMissing(root / subject / f"{subject}_{sequence}_anno.smc", f"{subject}/{sequence} is not there", ACCESS)
     calibration = _holder(found, "Calibration")
@@ -89,18 +90,6 @@ def read(root: Path, subject: str, sequence: str, cameras: list[str] | None = No
     masks = {serial: SmcFilm(_holder(found, f"Camera/{serial}/mask"), serial, "mask") for serial in serials}
     built = {serial: _camera(serial, *raw[serial][:2], *films[serial].size()) for serial in serials}
     return Capture(subject, sequence, built, films, {}, {}, (calibration,), masks, {serial: raw[serial][2] for serial in serials})
-
-
-def files(root: Path, subject: str, sequence: str, cameras: list[str] | None = None) -> list[Path]:
-    """The ``.smc`` files of a sequence that exist; each holds all ``cameras``."""
-    names = (f"{subject}_{sequence}{part}.smc" for part in ("_anno", "_raw", ""))
-    return [root / subject / name for name in names if (root / subject / name).is_file()]
-
-
-def sequences(root: Path, subject: str) -> set[str]:
-    """The sequences whose files are there."""
-    stems = (path.stem.removeprefix(f"{subject}_") for path in (root / subject).glob(f"{subject}_*.smc"))
-    return {stem.removesuffix("_anno").removesuffix("_raw") for stem in stems}
 
 
 @contextmanager

@@ -175,10 +175,3 @@ def _key(path: Path, view: Mapping[str, Any]) -> tuple[int, str]:
     if not serial.replace("-", "").replace("_", "").isalnum():
         raise BadFile(path, f"camera_id {serial!r} is no name", "letters, digits, - and _ will do")
     return int(view["timestep_index"]), serial
-
-
-def files(root: Path, subject: str, sequence: str, cameras: list[str] | None = None) -> list[Path]:
-    """The files of a tracked sequence that exist: what Snakemake watches."""
-    folder = root / subject / "sequences" / sequence
-    patterns = ("transforms*.json", "images/*.png", "fg_masks/*.png", "flame_param/*.npz")
-    return [path for pattern in patterns for path in folder.glob(pattern)]

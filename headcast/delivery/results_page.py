@@ -10,8 +10,6 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
-from PIL import Image
-
 from headcast.delivery.licences import RIGHTS, SAYS, verdict
 from headcast.delivery.results_table import EVALUATED, FIGURES, Row, as_csv, number, read_rows, table
 from headcast.errors import BadFile
@@ -101,6 +99,8 @@ def _figures(rows: Sequence[Row]) -> str:
 def _picture(row: Row) -> str:
     if row.picture is None:
         return ""
+    from PIL import Image  # the plan knows this module, only pictures need Pillow
+
     try:
         with Image.open(row.picture) as image:
             small = image.convert("RGB")

@@ -14,6 +14,7 @@ from headcast.evaluation.pictures import labelled
 from headcast.imaging.orientation import preview
 from headcast.imaging.resample import resize
 
+STAGES = ("extract_frames", "matting", "landmarks", "fit_head", "hair_masks", "orientation_maps")
 TILE = 144
 MARGIN = 4
 GREEN = np.array([40, 170, 90], np.float32)

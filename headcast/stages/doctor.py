@@ -19,11 +19,11 @@ from headcast.doctor.footage import Footage, examine_footage, examine_members, f
 from headcast.doctor.measures import NAMES, View, face_normals, measure, skin_colors
 from headcast.doctor.page import Page
 from headcast.doctor.rig import Rig, camera_residuals, examine_rig, face_motion, observe, time_offsets
-from headcast.doctor.sheets import Shown, contact_sheet, evenly, tiles
+from headcast.doctor.sheets import STAGES, Shown, contact_sheet, evenly, tiles
 from headcast.formats.atomic import atomic_path
 from headcast.formats.doctor_file import write_verdict
 from headcast.formats.frames import member_name, read_background, read_cameras, read_images
-from headcast.formats.manifest import Product
+from headcast.formats.manifest import Product, write_product
 from headcast.formats.maps import read_masks, read_mattes, read_orientations
 from headcast.formats.track import read_detections, read_landmarks, read_surface
 from headcast.imaging.landmarks import eye_distances, projections, triangulate
@@ -36,7 +36,7 @@ JPEG_QUALITY = 82
 
 @dataclass(frozen=True)
 class Inputs:
-    """Everything that is there before training; the verdict, the page and the contact sheets (named after their stages)."""
+    """Everything that is there before training; the verdict, the page and the contact sheets (a picture a stage)."""
 
     images: Path
     cameras: Path
@@ -48,7 +48,7 @@ class Inputs:
     orientation: Path
     verdict: Path
     page: Path
-    sheets: list[Path]
+    sheets: Path
     workers: int = 1
 
 
@@ -62,10 +62,10 @@ def run(inputs: Inputs, doctor: Doctor, progress: Progress) -> Path:
         findings += examine_rig(evidence.rig, evidence.landmarks.points) + examine_footage(footage)
     findings.sort(key=lambda finding: list(CHECKS).index(finding.check))
     result = verdict(findings, doctor.allow_failures)
-    sheets = evidence.sheets(inputs.sheets)
-    for path in inputs.sheets:
-        with atomic_path(path) as temporary:
-            temporary.write_bytes(sheets[path.stem])
+    sheets = evidence.sheets()
+    with write_product(inputs.sheets, "contact_sheets") as writer:
+        for stage, picture in sheets.items():
+            writer.add_bytes(f"{stage}.jpg", picture)
     page = compose(f"{inputs.images.parts[-4]}/{inputs.images.parts[-3]}", evidence.rig, footage, findings, result, sheets)
     with atomic_path(inputs.page) as temporary:
         temporary.write_text(page.html(), encoding="utf-8")
@@ -135,14 +135,13 @@ class Evidence:
         figures = measure(View(image, plate, visible, alpha, labels, confidence))
         return astuple(figures), skin_colors(image, self.cameras[serial], *face, visible & (labels == 2))
 
-    def sheets(self, paths: list[Path]) -> dict[str, bytes]:
-        """A contact sheet (JPEG) for every stage that is asked for; views that lack a product are left out."""
+    def sheets(self) -> dict[str, bytes]:
+        """A contact sheet (JPEG) for every stage; views that lack a product are left out."""
         serials = [self.images.serials[k] for k in evenly(len(self.images.serials), SHEET_CAMERAS)]
         frames = [self.frames[k] for k in evenly(len(self.frames), SHEET_FRAMES)]
         shown = [[(f"{s} · {f}", self._tiles(f, s)) for s in serials if self._complete(f, s)] for f in frames]
-        stages = [path.stem for path in paths]
-        rows = {stage: [[(label, drawn[stage]) for label, drawn in row] for row in shown if row] for stage in stages}
-        return {stage: _jpeg(contact_sheet(rows[stage])) for stage in stages}
+        rows = {stage: [[(label, drawn[stage]) for label, drawn in row] for row in shown if row] for stage in STAGES}
+        return {stage: _jpeg(contact_sheet(rows[stage])) for stage in STAGES}
 
     def _complete(self, frame: int, serial: str) -> bool:
         return all((frame, serial) in held for held in self.hashes.values())

@@ -8,9 +8,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from headcast.capture.camera import Camera
-from headcast.capture.capture import PREPROCESSED, Capture, open_capture, raw_files
+from headcast.capture.capture import PREPROCESSED, Capture, open_capture
 from headcast.capture.download import download_participants, has_link
 from headcast.capture.film import Film, read_picture
+from headcast.capture.raw import raw_files
 from headcast.config import PARTICIPANT, Extraction
 from headcast.errors import AssetMissing, BadFile, CaptureError, HeadcastError
 from headcast.formats.raw_list import write_raw

@@ -12,9 +12,7 @@ from pathlib import Path
 from typing import NamedTuple, Protocol
 
 from headcast import layout
-from headcast.capture.capture import raw_files
-from headcast.capture.film import VIDEOS
-from headcast.capture.video import read_video_info
+from headcast.capture.raw import VIDEOS, raw_files
 from headcast.config import Config
 from headcast.errors import BadFile, OutOfResources
 from headcast.process.memory import readable
@@ -121,6 +119,8 @@ def check_disk(config: Config, jobs: Iterable[Job], folder: Path = Path(layout.R
 
 def filmed(config: Config, subject: str, sequence: str) -> Volume | None:
     """How much there is of a sequence, from its files and the container of one video; None when it is not there yet."""
+    from headcast.capture.video import read_video_info  # the plan knows this module, only a run looks into a video
+
     extraction = config.extraction
     reader, root = config.subject(subject).reader, config.capture_root(subject)
     videos = [path for path in raw_files(reader, root, subject, sequence, extraction.cameras) if path.suffix in VIDEOS]

@@ -16,9 +16,8 @@ from typing import Any, Protocol
 
 from headcast import layout
 from headcast.assets import obtained, used_by
-from headcast.capture.capture import UNCALIBRATED, raw_files, recorded
 from headcast.capture.download import LINK
-from headcast.capture.nersemble import ACCESS
+from headcast.capture.raw import ACCESS, LAYOUTS, raw_files, recorded
 from headcast.config import Config
 from headcast.delivery.results_page import write_summary
 from headcast.errors import AssetMissing, ConfigError, HeadcastError
@@ -98,7 +97,7 @@ def cohort(config: Config, downloads: bool) -> dict[str, list[str]]:
             raise ConfigError(f"subjects.{selector}", f"chooses nothing under {root}", "put the participants there or name them")
         return there
 
-    names = [name for name in select(config.subjects, present) if config.subject(name).reader not in UNCALIBRATED]
+    names = [name for name in select(config.subjects, present) if LAYOUTS[config.subject(name).reader].calibrated]
     return {name: chosen for name in names if (chosen := _sequences(config, name, downloads))}
 
 
@@ -127,7 +126,7 @@ class Plan:
             self.cohort = cohort(config, downloads=bool(os.environ.get(LINK)))
         everyone = config.subjects.values()
         self._related = bool(config.training.extra_sequences) or any(one.extra_sequences or one.identity for one in everyone)
-        drivers = [name for name, one in config.subjects.items() if one.reader in UNCALIBRATED]
+        drivers = [name for name, one in config.subjects.items() if not LAYOUTS[one.reader].calibrated]
         names = _alternatives([*self.cohort, *drivers])
         self.subject_pattern = rf"\d{{3}}|{names}" if names else r"\d{3}"
 
@@ -193,28 +192,31 @@ class Plan:
         with one_line():
             return [file.path for group in head_assets(wildcards.model).values() for file in group]
 
-    def own_weights(self, section: str) -> Callable[[Wildcards], list[str]] | list[str]:
-        """Input function: the user's files of the chosen backend; a missing file or package ends the plan here."""
+    def own_weights(self, section: str) -> dict[str, Callable[[Wildcards], list[str]]]:
+        """Input ``own``: the user's files of the chosen backend; a missing file or package ends the plan here.
+
+        An input that no job has is left out, here and below: an empty one is a kilobyte for each job.
+        """
         backend = getattr(self._config, section).backend
 
         def resolve(wildcards: Wildcards) -> list[str]:
             with one_line():
                 return [str(path) for path in obtained(section, backend, self._packages_too)]
 
-        return resolve if any(asset.package is None for asset in used_by({section: {"backend": backend}})) else []
+        return {"own": resolve} if any(asset.package is None for asset in used_by({section: {"backend": backend}})) else {}
 
     def network_gpu(self, section: str) -> int:
         """GPUs of a rule whose backend may be a network of the user's."""
-        return int(self.own_weights(section) != [])
+        return int(bool(self.own_weights(section)))
 
-    def by_fit(self, pattern: str) -> str | list[str]:
-        """``pattern`` where labels come from the fitted head, nothing where a network labels."""
-        return pattern if self._config.hair_masks.backend == "embedded" else []
+    def by_fit(self, **patterns: str) -> dict[str, str]:
+        """``patterns`` where labels come from the fitted head, nothing where a network labels."""
+        return patterns if self._config.hair_masks.backend == "embedded" else {}
 
     @property
-    def identity(self) -> Callable[[Wildcards], list[str]] | list[str]:
-        """Input function: parameters of the sequence whose identity this one shares, if any; nothing where nobody shares one."""
-        return self._identity if self._related else []
+    def identity(self) -> dict[str, Callable[[Wildcards], list[str]]]:
+        """Input ``identity``: parameters of the sequence whose identity this one shares, if any; nothing where nobody shares."""
+        return {"identity": self._identity} if self._related else {}
 
     def _identity(self, wildcards: Wildcards) -> list[str]:
         with one_line():

@@ -13,7 +13,9 @@ import pytest
 from PIL import Image
 from scipy import ndimage
 
-from headcast.capture.capture import READERS, open_capture, raw_files, recorded
+from headcast.capture.capture import PREPROCESSED, READERS, UNCALIBRATED, open_capture
+from headcast.capture.raw import LAYOUTS as RAW
+from headcast.capture.raw import raw_files, recorded
 from headcast.config import Extraction, Matting
 from headcast.errors import AssetMissing, BadFile, CaptureError, HeadcastError
 from headcast.formats.frames import read_background, read_cameras, read_images
@@ -69,6 +71,8 @@ def extracted(layout: Layout, tmp_path: Path) -> extract_frames.Inputs:
 
 def test_every_reader_is_under_contract() -> None:
     assert {layout.reader for layout in LAYOUTS.values()} == set(READERS)
+    assert set(RAW) == {*READERS, *UNCALIBRATED, *PREPROCESSED}
+    assert {name for name, where in RAW.items() if not where.calibrated} == set(UNCALIBRATED)
 
 
 def test_cameras_are_the_true_ones_and_films_are_whole(layout: Layout, tmp_path: Path) -> None:

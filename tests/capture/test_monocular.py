@@ -8,8 +8,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from headcast.capture.capture import open_capture, raw_files, recorded
+from headcast.capture.capture import open_capture
 from headcast.capture.monocular import FOCAL, SERIAL, assumed_camera
+from headcast.capture.raw import raw_files, recorded
 from headcast.config import Extraction, load_config
 from headcast.errors import AssetMissing, BadFile, CaptureError, ConfigError
 from headcast.formats.frames import read_background, read_cameras, read_images

@@ -12,8 +12,9 @@ import pytest
 from PIL import Image
 from scipy.spatial.transform import Rotation
 
-from headcast.capture.capture import open_capture, raw_files
+from headcast.capture.capture import open_capture
 from headcast.capture.film import VideoFilm
+from headcast.capture.raw import raw_files
 from headcast.capture.video import read_video_frames
 from headcast.errors import AssetMissing, BadFile, CaptureError, HeadcastError
 

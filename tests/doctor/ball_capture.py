@@ -23,7 +23,6 @@ from tests.ball import camera
 
 RADIUS, SIZE, FRAMES = 0.1, 96, 6
 AZIMUTHS = (-0.7, -0.35, 0.0, 0.35, 0.7)
-STAGES = ("extract_frames", "matting", "landmarks", "fit_head", "hair_masks", "orientation_maps")
 
 
 @dataclass
@@ -59,7 +58,7 @@ class BallCapture:
         agreed = Landmarks(tuple(self.cameras), self.agreed, np.isfinite(self.agreed[..., 0]).astype(float), self.dense)
         write_landmarks(at["landmarks"], agreed, {"frames": len(self.times), "size": SIZE}, self.detected)
         write_head_params(at["surface"], still(len(self.times)), {"model": "ball"}, self.points[:, :68])
-        sheets = [folder / "ball/TALK/contact_sheets" / f"{stage}.jpg" for stage in STAGES]
+        sheets = folder / "ball/TALK/contact_sheets/manifest.json"
         return Inputs(**at, verdict=folder / "doctor.json", page=folder / "doctor.html", sheets=sheets)
 
     def _write_views(self, path: Path, product: str, members: dict[str, dict[tuple[int, str], bytes]]) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import typing
 from collections.abc import Callable
@@ -17,11 +18,13 @@ from headcast.capture.camera import Camera
 from headcast.config import Doctor, DoctorCheck
 from headcast.doctor.checks import CHECKS, judge
 from headcast.doctor.rig import OPENGL
+from headcast.doctor.sheets import STAGES
 from headcast.errors import BadFile, CaptureError
 from headcast.formats.doctor_file import read_verdict, require_health
+from headcast.formats.manifest import read_product
 from headcast.stages.doctor import run
 
-from .ball_capture import FRAMES, SIZE, STAGES, BallCapture, healthy
+from .ball_capture import FRAMES, SIZE, BallCapture, healthy
 
 
 def examine(capture: BallCapture, folder: Path, **settings: typing.Any) -> dict[str, dict[str, typing.Any]]:
@@ -243,7 +246,8 @@ def test_the_page_is_self_contained_and_names_every_finding(healthy_folder: Path
 
 
 def test_every_stage_has_a_contact_sheet_that_shows_something(healthy_folder: Path) -> None:
-    sheets = {path.stem: np.asarray(Image.open(path)) for path in (healthy_folder / "ball/TALK/contact_sheets").glob("*.jpg")}
+    product = read_product(healthy_folder / "ball/TALK/contact_sheets/manifest.json", "contact_sheets")
+    sheets = {Path(name).stem: np.asarray(Image.open(io.BytesIO(product.bytes(name)))) for name in product.members}
     assert set(sheets) == set(STAGES)
     assert all(picture.shape[0] > 300 and picture.shape[1] > 600 and picture.std() > 10 for picture in sheets.values())
 

@@ -112,17 +112,6 @@ def run(tmp_path: Path) -> Iterator[Run]:
         run.stop_everything()
 
 
-@pytest.fixture(scope="module")
-def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder in which the whole workflow ran in peace."""
-    run = Run(tmp_path_factory.mktemp("undisturbed"))
-    try:
-        run.finish()
-    finally:
-        run.stop_everything()
-    return run.folder
-
-
 def test_sigkill_to_everything_at_any_time(run: Run, undisturbed: Path, capsys: pytest.CaptureFixture[str]) -> None:
     plan, kills = Plan(KILLS, stage_seconds(undisturbed), seed=7), []
     while plan and (kill := kill_once(run, run.start(), plan, kill_tree)):

@@ -26,6 +26,7 @@ from headcast.formats.avatar_file import read_metadata
 from headcast.formats.manifest import read_product
 from headcast.formats.mesh_head_file import mesh_head_digest
 from tests.workflow.test_plan import ROOT
+from tests.workflow.tiny import smallest
 
 FOLDER = "results/demo/HAIR"
 AVATAR = f"{FOLDER}/avatar.pth"
@@ -46,18 +47,11 @@ STAGES = (
     "score",
     "reenact",
 )
-CAMERAS = ["222200036", "222200037", "222200040", "222200042", "222200048"]
-SETTINGS = (
-    "--config",
-    f"subjects={{demo: {{data_root: {ROOT / 'assets/demo'}, extra_sequences: {{HAIR: []}}}}}}",
-    "preset=tiny",
-    f"extraction={{cameras: {json.dumps(CAMERAS)}, max_frames: 2}}",
-    "orientation_maps={angles: 16}",
-    "mesh_head={size: 32, steps: 6, grid: 12, save_every: 2}",
-    "training={size: 32, steps: 40, gaussians: 300, strands: 30, points_per_strand: 6, save_every: 5}",
-    "evaluation={size: 32}",
-    "reenactment={size: 32, repeats: 1}",
-    "--",
+SETTINGS = smallest(
+    mesh_head="{size: 32, steps: 6, grid: 12, save_every: 2}",
+    training="{size: 32, steps: 40, gaussians: 300, strands: 30, points_per_strand: 6, save_every: 5}",
+    evaluation="{size: 32}",
+    reenactment="{size: 32, repeats: 1}",
 )
 JOURNAL = '''
 """Writes down every file that a stage or one of its workers opens for writing or renames below results/."""

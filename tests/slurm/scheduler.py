@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import json
 import os
 import subprocess
 import sys
@@ -13,8 +12,8 @@ from pathlib import Path
 import yaml
 
 from tests.workflow.test_plan import ROOT
+from tests.workflow.tiny import smallest
 
-CAMERAS = ["222200036", "222200037", "222200040", "222200045", "222200047"]
 PLACE = "HEADCAST_SCHEDULER_VENV"  # folder of an environment to keep from run to run
 
 
@@ -44,17 +43,9 @@ def environment(**more: str) -> dict[str, str]:
 
 
 def tiny_demo(steps: int, save_every: int) -> list[str]:
-    """The embedded subject alone with few cameras and frames, trained at the smallest sizes."""
+    """The embedded subject alone with few cameras and frames, trained at the smallest sizes, long enough to be interrupted."""
     training = f"steps: {steps}, save_every: {save_every}, size: 32"
-    return [
-        "--config",
-        f"subjects={{demo: {{data_root: {ROOT / 'assets/demo'}, extra_sequences: {{HAIR: []}}}}}}",
-        "preset=tiny",
-        f"extraction={{cameras: {json.dumps(CAMERAS)}, max_frames: 2}}",
-        f"mesh_head={{{training}, grid: 12}}",
-        f"training={{{training}, gaussians: 500, strands: 100}}",
-        "--",
-    ]
+    return smallest(mesh_head=f"{{{training}, grid: 12}}", training=f"{{{training}, gaussians: 500, strands: 100}}")
 
 
 def edited_profile(name: str, target: Path, **keys: object) -> Path:

@@ -7,6 +7,7 @@ the avatar's training. The second goes on; its training job is cancelled from ou
 from __future__ import annotations
 
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -19,7 +20,7 @@ import pytest
 
 from headcast import layout as at
 from headcast.formats.avatar_file import read_metadata
-from tests.workflow.test_plan import STAGES, snakemake
+from tests.workflow.test_plan import STAGES, jobs, snakemake
 
 from .cluster import Cluster
 from .scheduler import edited_profile, environment, snakemake_command, tiny_demo
@@ -213,11 +214,14 @@ def test_a_cancelled_job_is_submitted_again_and_goes_on(story: Story, cluster: C
     assert resumed_at(log_of(story, "train_avatar")) >= resumed_at(story.trained["continued"])
 
 
-def test_the_avatar_is_that_of_an_undisturbed_run_on_one_machine(story: Story, tmp_path: Path) -> None:
-    done = snakemake(*tiny_demo(STEPS, SAVE_EVERY), AVATAR, folder=tmp_path, PATH=environment()["PATH"])
+def test_the_avatar_is_that_of_an_undisturbed_run_on_one_machine(story: Story, undisturbed: Path, tmp_path: Path) -> None:
+    """What is trained on was made without Slurm before, with the same settings; the trainings are those of this run."""
+    folder = Path(shutil.copytree(undisturbed, tmp_path / "run", symlinks=True))
+    done = snakemake(*tiny_demo(STEPS, SAVE_EVERY), AVATAR, folder=folder, PATH=environment()["PATH"])
     assert done.returncode == 0, done.stderr[-3000:]
-    assert "resumed" not in (tmp_path / at.log("train_avatar").format(**NAMES)).read_text()
-    assert read_metadata(tmp_path / AVATAR)["digest"] == read_metadata(story.folder / AVATAR)["digest"]
+    assert set(jobs(done.stdout + done.stderr)) - {"total"} == {"train_mesh_head", "train_avatar"}
+    assert "resumed" not in log_of(Story(folder), "train_mesh_head") + log_of(Story(folder), "train_avatar")
+    assert read_metadata(folder / AVATAR)["digest"] == read_metadata(story.folder / AVATAR)["digest"]
 
 
 def test_a_job_finds_its_python_by_a_precommand_where_the_environment_is_not_handed_on(

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import csv
 import json
+import os
+import re
 import shutil
 import subprocess
 import sys
@@ -30,7 +32,8 @@ SEQUENCES = [
 ]
 PER_SEQUENCE = ["download", "extract_frames", "matting", "landmarks", "fit_head", "hair_masks", "orientation_maps"]
 JOBS = len(PER_SEQUENCE) + 4  # of a pair: those, doctor, train_mesh_head, train_avatar, evaluate
-LIMIT_S, LIMIT_MB = 90, 800  # aim 60 s and 600 MB; what it takes is printed
+LIMIT_S, LIMIT_MB = 60, 600  # what it takes is printed
+SLOWER = 1.5  # a core of CI beside one of the machine that the figure of the documentation was measured on
 
 
 def raw(root: Path, subjects: int, sequences: int) -> Path:
@@ -84,11 +87,18 @@ def test_a_shared_head_shape_is_fitted_once_and_lent(three: Path, tmp_path: Path
 
 
 def test_batches_cover_everything_once(three: Path, tmp_path: Path) -> None:
-    parts = [planned(tmp_path, "--batch", f"summarise={number}/2", *asked(three), "evaluate_all") for number in (1,)]
     whole = planned(tmp_path, *asked(three), "evaluate_all")
-    assert parts[0] == {
-        name: count // 2 if count == 6 else count for name, count in whole.items() if name not in ("summarise", "evaluate_all")
-    }
+    done = snakemake("-n", "-p", "--batch", "summarise=1/2", *asked(three), "evaluate_all", folder=tmp_path)
+    first = jobs(done.stdout + done.stderr)
+    first.pop("total")
+    assert first == {name: count // 2 if count == 6 else count for name, count in whole.items() if name in first}
+    assert set(whole) - set(first) == {"summarise", "evaluate_all"}
+    made = re.findall(r"scripts\.evaluate .* --metrics (\S+)", done.stdout + done.stderr)
+    for path in map(tmp_path.joinpath, made):
+        path.parent.mkdir(parents=True)
+        path.touch()
+    second = planned(tmp_path, "--batch", "summarise=2/2", *asked(three), "evaluate_all")
+    assert second == {name: count // 2 if count == 6 else count for name, count in whole.items()}
     assert planned(tmp_path, "--batch", "all=1/3", *asked(three), "all")["train_avatar"] == 2
 
 
@@ -101,8 +111,13 @@ sys.exit(status)
 """
 
 
-def test_a_hundred_subjects_are_planned_in_about_a_minute(tmp_path: Path) -> None:
-    """Measured by a small process between: Linux counts what a process held before exec, here the tests themselves, as its peak."""
+def test_a_hundred_subjects_are_planned_within_a_minute_and_600_megabytes(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Measured by a small process between: Linux counts what a process held before exec, here the tests themselves, as its peak.
+
+    Time is that of one core; where more runs than there are cores, each does less in a second, as does an older core.
+    """
     root = raw(tmp_path / "raw", 100, len(SEQUENCES))
     command = [sys.executable, "-m", "snakemake", "--snakefile", str(ROOT / "Snakefile"), "--cores", "2", "-n", "--quiet", "rules"]
     measured = [sys.executable, "-c", MEASURED, str(tmp_path / "used")]
@@ -111,8 +126,10 @@ def test_a_hundred_subjects_are_planned_in_about_a_minute(tmp_path: Path) -> Non
     pairs = 100 * len(SEQUENCES)
     assert jobs(said.stderr)["total"] == JOBS * pairs + 2
     seconds, megabytes = map(float, (tmp_path / "used").read_text().split())
-    print(f"{JOBS * pairs + 2} jobs: {seconds:.1f} s of one core, {megabytes:.0f} MB")
-    assert seconds <= LIMIT_S
+    load = os.getloadavg()[0] / (os.cpu_count() or 1)
+    with capsys.disabled():
+        print(f"\n{JOBS * pairs + 2} jobs: {seconds:.1f} s of one core at a load of {load:.1f} a core, {megabytes:.0f} MB")
+    assert seconds <= LIMIT_S * max(SLOWER, load)
     assert megabytes <= LIMIT_MB
 
 

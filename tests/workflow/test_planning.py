@@ -61,8 +61,8 @@ def test_but_not_those_that_an_unfinished_avatar_learns_from(plan: Plan) -> None
 
 def test_by_default_no_file_package_or_gpu_is_asked_for_and_labels_follow_the_fit(plan: Plan) -> None:
     for section in ("matting", "landmarks", "hair_masks"):
-        assert plan.own_weights(section) == [] and plan.network_gpu(section) == 0
-    assert plan.by_fit("pattern") == "pattern"
+        assert plan.own_weights(section) == {} and plan.network_gpu(section) == 0
+    assert plan.by_fit(surface="pattern") == {"surface": "pattern"}
 
 
 def test_a_network_asks_for_its_files_and_a_gpu_and_its_labels_for_no_fit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -73,10 +73,10 @@ def test_a_network_asks_for_its_files_and_a_gpu_and_its_labels_for_no_fit(tmp_pa
         path.parent.mkdir(parents=True)
         path.touch()
     monkeypatch.setattr("headcast.assets.find_spec", lambda module: None)
-    resolve = Plan(chosen, own_environments=True).own_weights("hair_masks")
-    assert callable(resolve) and resolve(SimpleNamespace()) == wanted  # type: ignore[arg-type]
+    resolve = Plan(chosen, own_environments=True).own_weights("hair_masks")["own"]
+    assert resolve(SimpleNamespace()) == wanted  # type: ignore[arg-type]
     plan = Plan(chosen)
-    assert plan.network_gpu("hair_masks") == 1 and plan.by_fit("pattern") == []
+    assert plan.network_gpu("hair_masks") == 1 and plan.by_fit(surface="pattern") == {}
     monkeypatch.setattr("headcast.workflow.planning.one_line", nullcontext)
     with pytest.raises(AssetMissing, match="transformers"):
-        plan.own_weights("hair_masks")(SimpleNamespace())  # type: ignore[operator]
+        plan.own_weights("hair_masks")["own"](SimpleNamespace())  # type: ignore[arg-type]

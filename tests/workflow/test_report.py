@@ -36,7 +36,7 @@ def test_the_report_holds_pictures_figures_run_times_versions_and_licences_witho
     report = (summarised / "report.html").read_text()
     assert "animatable Gaussian head avatars with strand hair" in report
     pictures = ("comparison.png", "reenactment.mp4", "overlay.jpg", "residuals.png", "parameters.png", "turntable.mp4")
-    for name in (*pictures, "summary.html", "summary.csv"):
+    for name in (*pictures, "doctor.html", "summary.html", "summary.csv"):
         assert name in report, name
     assert re.search(r"data:image/png;[^,]*base64,\w", report)
     assert "what the camera saw, what the avatar" in report and "over every view of some frames" in report
