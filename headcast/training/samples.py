@@ -276,7 +276,8 @@ def _resized_orientation(angle: Float[Tensor, "n H W"], confidence: Float[Tensor
     with ThreadPoolExecutor(torch.get_num_threads()) as pool:
         pairs = pool.map(lambda a, c: resize_orientation(a, c, size, size), *stacks)
         angles, confidences = zip(*pairs, strict=True)
-    return torch.from_numpy(np.stack(angles)).half().to(angle.device), torch.from_numpy(np.stack(confidences)).half().to(angle.device)
+    first, second = (torch.from_numpy(np.stack(stack)).half().to(angle.device) for stack in (angles, confidences))
+    return first, second
 
 
 def pick(values: Tensor, index: int | Int64[Tensor, ""]) -> Tensor:
