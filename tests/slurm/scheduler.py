@@ -52,7 +52,8 @@ def tiny_demo(steps: int, save_every: int) -> list[str]:
         "preset=tiny",
         f"extraction={{cameras: {json.dumps(CAMERAS)}, max_frames: 2}}",
         f"mesh_head={{{training}, grid: 12}}",
-        f"training={{{training}, gaussians: 500, strands: 100}}",
+        "hair={size: 32, strands: 100}",
+        f"training={{{training}, gaussians: 500}}",
         "--",
     ]
 
