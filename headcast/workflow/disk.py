@@ -79,8 +79,8 @@ STRAND_POINT = 34.0
 HEAD = 5.6e6
 """An avatar: bytes of a Gaussian, of a point of a strand, and of the head that both are bound to."""
 ROOTED_POINT = 13.0
-HAIR_SURFACE = 3e5
-"""The strands that training starts with: bytes of a point, and of the surface that they were grown in."""
+HAIR_SURFACE = 1.9
+"""The strands that training starts with: bytes of a point, and of the surface that they were grown in, over voxels of 1 m."""
 CELL = 275.0
 MESH_HEAD = 7e6
 """A mesh head: bytes of a cell of its lattice (``grid`` cubed), and of the rest."""
@@ -99,7 +99,7 @@ def written(rule: str, volume: Volume, config: Config) -> float:
     large = {
         "head_model": HEAD_MODEL,
         "train_mesh_head": MESH_HEAD + CELL * config.mesh_head.grid**3,
-        "grow_hair": HAIR_SURFACE + ROOTED_POINT * strand_points,
+        "grow_hair": HAIR_SURFACE / config.hair.voxel**2 + ROOTED_POINT * strand_points,
         "train_avatar": HEAD + (1 + STATE) * trained,
     }
     return large.get(rule, SMALL)
