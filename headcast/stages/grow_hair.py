@@ -18,7 +18,7 @@ from headcast.stages.train_mesh_head import canonical_head
 from headcast.stages.training_views import Sources, gather
 from headcast.training.initial_hair import Placement, adopted_hair, grown_hair
 
-MEASURED = ("voxel", "step", "consensus", "longest", "shortest", "clearance", "seed")
+SHARED = ("voxel", "step", "consensus", "longest", "shortest", "clearance", "seed")
 """Settings that are `GrowthSettings` of the same name."""
 
 
@@ -59,7 +59,7 @@ def run(inputs: Inputs, hair: Hair, held_out: HeldOut, progress: Progress) -> Pa
 
 def growth(hair: Hair) -> GrowthSettings:
     """The settings of the section as those of growth."""
-    given = {name: getattr(hair, name) for name in MEASURED}
+    given = {name: getattr(hair, name) for name in SHARED}
     return GrowthSettings(strands=hair.strands, points=hair.points_per_strand, **given)
 
 
