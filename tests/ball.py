@@ -47,7 +47,7 @@ def gaussian_ball(canonical: CanonicalHead, count: int = 400, color: tuple[float
     generator = torch.Generator().manual_seed(0)
     normals = torch.nn.functional.normalize(torch.randn(count, 3, generator=generator), dim=-1)
     spacing = torch.full((count,), RADIUS * (4 * np.pi / count) ** 0.5 * 0.6)
-    seeds = Seeds(RADIUS * normals, normals, spacing, torch.tensor(color).expand(count, 3).clone())
+    seeds = Seeds(RADIUS * normals, normals, spacing, torch.tensor(color).expand(count, 3).clone(), torch.ones(count).bool())
     return GaussianHead.from_seeds(seeds, canonical, generator)
 
 

@@ -19,7 +19,7 @@ from headcast.avatar.canonical import CanonicalHead
 from headcast.avatar.distance_grid import SignedDistanceGrid
 from headcast.avatar.dynamics import StrandDynamics, simulate
 from headcast.avatar.gaussian_head import GaussianHead, HeadPose
-from headcast.avatar.strands import StrandHair, screen_features, skull_to_world
+from headcast.avatar.strands import StrandHair, constant, screen_features, skull_to_world
 from headcast.capture.camera import Camera
 from headcast.errors import HeadcastError
 from headcast.geometry.rotations import axis_angle_to_matrix
@@ -58,7 +58,7 @@ def splat(
     """Splat all layers in one pass, so that they occlude each other; the grey background enters the colours only."""
     gaussians = concatenate(layers)
     gaussians = replace(gaussians, features=screen_features(gaussians, world_to_camera))
-    behind = torch.tensor([background] * 3 + [0.0] * (CHANNELS - 3)).to(gaussians.features)
+    behind = constant((background,) * 3 + (0.0,) * (CHANNELS - 3), gaussians.features)
     means, quats, scales, opacities, features = gaussians
     out = render(means, quats, scales, opacities, features, world_to_camera, K, width, height, behind, backend)
     planes = out.image

@@ -19,13 +19,14 @@ class SignedDistanceGrid(nn.Module):
     """Distance (m) to a body, mostly the head, in the canonical skull frame, positive outside; trilinear between the samples.
 
     Outside of the grid the distance to the grid is added to the value at its border, so that it stays positive and continuous.
-    Rebuild a saved grid with ``SignedDistanceGrid(values, lower, spacing)``.
+    Rebuild a saved grid with ``SignedDistanceGrid(values, lower, spacing)``; ``upper`` is the far corner of the sampled box (m).
     """
 
     values: Float[Tensor, "X Y Z"]
     lower: Float[Tensor, "3"]
     spacing: Float[Tensor, ""]
     slopes: Float[Tensor, "X Y Z 3"]
+    upper: Float[Tensor, "3"]
 
     def __init__(self, values: Float[Tensor, "X Y Z"], lower: Float[Tensor, "3"], spacing: float) -> None:
         """``values[i, j, k]`` is the distance at ``lower + spacing (i, j, k)`` (m); BadFile unless finite."""
@@ -35,6 +36,8 @@ class SignedDistanceGrid(nn.Module):
         self.register_buffer("values", values.to(torch.float32))
         self.register_buffer("lower", lower.to(torch.float32))
         self.register_buffer("spacing", torch.tensor(float(spacing), dtype=torch.float32, device=values.device))
+        size = torch.tensor(values.shape, device=values.device)
+        self.register_buffer("upper", self.lower + self.spacing * (size - 1), persistent=False)
         self.register_buffer("slopes", torch.stack(torch.gradient(self.values, spacing=float(spacing)), dim=-1), persistent=False)
 
     @classmethod
@@ -59,11 +62,6 @@ class SignedDistanceGrid(nn.Module):
         near = distance.abs() < COARSE * spacing
         distance[near] = signed_distance(points[near], vertices, faces)
         return cls(distance.reshape(grid.shape), grid.lower, spacing)
-
-    @property
-    def upper(self) -> Float[Tensor, "3"]:
-        """The far corner of the sampled box (m)."""
-        return self.lower + self.spacing * (torch.tensor(self.values.shape, device=self.lower.device) - 1)
 
     def forward(self, points: Float[Tensor, "*n 3"]) -> Float[Tensor, "*n"]:
         """Signed distance (m) at canonical points (m); differentiable in the points."""

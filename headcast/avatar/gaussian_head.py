@@ -13,12 +13,12 @@ import math
 from typing import NamedTuple
 
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
 from headcast.avatar.appearance import ConditionedMLP, view_color
 from headcast.avatar.canonical import CanonicalHead
-from headcast.avatar.strands import HEAD_LABEL
+from headcast.avatar.strands import HEAD_LABEL, constant
 from headcast.errors import BadFile
 from headcast.geometry.rotations import (
     matrix_to_axis_angle,
@@ -36,15 +36,17 @@ FARTHEST = 0.03
 """How far (m) an offset can take a Gaussian from its seed."""
 FLATNESS = 0.3
 START_OPACITY = 0.8
+PER_GAUSSIAN = ("offset", "log_scales", "quats", "logit_opacities", "color", "color_sh", "latent")
 
 
 class Seeds(NamedTuple):
-    """Where Gaussians start, in the skull frame."""
+    """Where Gaussians start, in the skull frame, and whether training views show them well enough to learn from."""
 
     points: Float[Tensor, "N 3"]
     normals: Float[Tensor, "N 3"]
     spacing: Float[Tensor, "N"]
     colors: Float[Tensor, "N 3"]
+    seen: Bool[Tensor, "N"]
 
 
 class HeadPose(NamedTuple):
@@ -55,11 +57,51 @@ class HeadPose(NamedTuple):
     translation: Float[Tensor, "3"]
 
 
+class Motion(NamedTuple):
+    """What a pose does to a head, whatever Gaussians it has: computed once a frame, or for all frames in advance (then stacked).
+
+    ``shift`` of the vertices (m), ``turn`` of the triangles (unit quaternions), ``condition`` of the network (expression, then the
+    skull's turn against the reference, rad), ``skull`` and ``placing`` the skull's placement as quaternion and as matrix and m.
+    """
+
+    shift: Float[Tensor, "V 3"]
+    turn: Float[Tensor, "T 4"]
+    condition: Float[Tensor, "C"]
+    skull: Float[Tensor, "4"]
+    rest: Float[Tensor, "4"]
+    rotation: Float[Tensor, "3 3"]
+    translation: Float[Tensor, "3"]
+
+    @classmethod
+    def of(cls, canonical: CanonicalHead, pose: HeadPose) -> Motion:
+        """What ``pose`` does to ``canonical``."""
+        moved = canonical.deformed(pose.expression)
+        skull, rest = matrix_to_quaternion(pose.rotation), matrix_to_quaternion(canonical.reference_rotation)
+        return cls(
+            shift=moved - canonical.vertices,
+            turn=corner_turns(canonical.vertices[canonical.faces], moved[canonical.faces]),
+            condition=torch.cat((pose.expression, matrix_to_axis_angle(canonical.reference_rotation.T @ pose.rotation))),
+            skull=torch.where((skull * rest).sum() < 0, -skull, skull),
+            rest=rest,
+            rotation=pose.rotation,
+            translation=pose.translation,
+        )
+
+    def turned(self, twist: Float[Tensor, "6"]) -> Motion:
+        """The motion of the pose after a small ``twist``: axis-angle (rad, skull axes), then translation (m, world)."""
+        turn = small_turn(twist[:3])
+        return self._replace(
+            skull=quaternion_multiply(self.skull, turn),
+            rotation=self.rotation @ quaternion_to_matrix(turn),
+            translation=self.translation + twist[3:],
+        )
+
+
 class GaussianHead(nn.Module):
     """N Gaussians of one subject's head and bust in the canonical skull frame.
 
     Trainable: ``offset`` (m, from ``seed``), ``log_scales``, ``quats`` (canonical frame), ``logit_opacities``, ``color``
-    (sRGB-encoded), ``color_sh``, ``latent`` and the network ``residual``. Fixed: ``seed`` and the binding (``face``,
+    (sRGB-encoded), ``color_sh``, ``latent`` and the network ``residual``. Fixed: ``seed``, ``seen`` and the binding (``face``,
     ``barycentric``, ``falloff``, ``weight``).
     """
 
@@ -68,6 +110,7 @@ class GaussianHead(nn.Module):
     barycentric: Float[Tensor, "N 3"]
     falloff: Float[Tensor, "N"]
     weight: Float[Tensor, "N"]
+    seen: Bool[Tensor, "N"]
 
     def __init__(self, count: int, expressions: int) -> None:
         """Room for ``count`` Gaussians driven by ``expressions`` units; see ``from_seeds`` and ``from_state`` to fill it."""
@@ -77,6 +120,7 @@ class GaussianHead(nn.Module):
         self.register_buffer("barycentric", torch.zeros(count, 3))
         self.register_buffer("falloff", torch.zeros(count))
         self.register_buffer("weight", torch.ones(count))
+        self.register_buffer("seen", torch.ones(count, dtype=torch.bool))
         self.offset = nn.Parameter(torch.zeros(count, 3))
         self.log_scales = nn.Parameter(torch.zeros(count, 3))
         self.quats = nn.Parameter(torch.zeros(count, 4))
@@ -92,6 +136,7 @@ class GaussianHead(nn.Module):
         head = cls(len(seeds.points), canonical.expressions)
         binding = canonical.bind(seeds.points)
         head.seed.copy_(seeds.points)
+        head.seen.copy_(seeds.seen)
         head.face.copy_(binding.face)
         head.barycentric.copy_(binding.barycentric)
         head.falloff.copy_(binding.falloff)
@@ -121,15 +166,17 @@ class GaussianHead(nn.Module):
     def __len__(self) -> int:
         return len(self.seed)
 
-    def gaussians(self, canonical: CanonicalHead, pose: HeadPose, camera_center: Float[Tensor, "3"] | None = None) -> Gaussians:
+    def gaussians(
+        self, canonical: CanonicalHead, pose: HeadPose | Motion, camera_center: Float[Tensor, "3"] | None = None
+    ) -> Gaussians:
         """The world Gaussians of one frame; ``features`` "N 8": RGB (sRGB-encoded), labels (head 1, hair 0), direction (zero)."""
-        moved, turn = self._surface_motion(canonical, pose)
-        axis = matrix_to_axis_angle(canonical.reference_rotation.T @ pose.rotation)
-        residual = self.residual(self.latent, torch.cat((pose.expression, axis)))
-        points = self.seed + self.offset + moved + residual[:, :3] * 0.01
-        means, quats = self._place(canonical, pose, points, quaternion_multiply(turn, self.quats))
+        motion = pose if isinstance(pose, Motion) else Motion.of(canonical, pose)
+        shift, turn = self._surface_motion(canonical, motion)
+        residual = self.residual(self.latent, motion.condition)
+        points = self.seed + self.offset + shift + residual[:, :3] * 0.01
+        means, quats = self._place(canonical, motion, points, quaternion_multiply(turn, self.quats))
         color = view_color(self.color + residual[:, 3:] * 0.1, self.color_sh, means, camera_center)
-        labels = torch.tensor((*HEAD_LABEL, 0.0, 0.0, 0.0)).to(color).expand(len(self), 5)
+        labels = constant((*HEAD_LABEL, 0.0, 0.0, 0.0), color).expand(len(self), 5)
         return Gaussians(
             means=means,
             quats=torch.nn.functional.normalize(quats, dim=-1),
@@ -138,24 +185,28 @@ class GaussianHead(nn.Module):
             features=torch.cat((color, labels), dim=-1),
         )
 
-    def _surface_motion(self, canonical: CanonicalHead, pose: HeadPose) -> tuple[Float[Tensor, "N 3"], Float[Tensor, "N 4"]]:
+    def _surface_motion(self, canonical: CanonicalHead, motion: Motion) -> tuple[Float[Tensor, "N 3"], Float[Tensor, "N 4"]]:
         """Where the surface under each Gaussian went (m) and how its triangle turned, faded by ``falloff``."""
-        corners = canonical.faces[self.face]
-        neutral, moved = canonical.vertices[corners], canonical.deformed(pose.expression)[corners]
-        shift = ((moved - neutral) * self.barycentric[..., None]).sum(1) * self.falloff[:, None]
-        turn = corner_turns(neutral, moved) * self.falloff[:, None]
+        shift = (motion.shift[canonical.faces[self.face]] * self.barycentric[..., None]).sum(1) * self.falloff[:, None]
+        turn = motion.turn[self.face] * self.falloff[:, None]
         turn = torch.cat((turn[:, :1] + (1 - self.falloff[:, None]), turn[:, 1:]), dim=-1)
         return shift, torch.nn.functional.normalize(turn, dim=-1)
 
     def _place(
-        self, canonical: CanonicalHead, pose: HeadPose, points: Float[Tensor, "N 3"], quats: Float[Tensor, "N 4"]
+        self, canonical: CanonicalHead, motion: Motion, points: Float[Tensor, "N 3"], quats: Float[Tensor, "N 4"]
     ) -> tuple[Float[Tensor, "N 3"], Float[Tensor, "N 4"]]:
         """To the world: the skull's placement for the head, the reference placement for the bust, blended by ``weight``."""
         weight = self.weight[:, None]
-        skull, rest = matrix_to_quaternion(pose.rotation), matrix_to_quaternion(canonical.reference_rotation)
-        skull = torch.where((skull * rest).sum() < 0, -skull, skull)
-        turn = torch.nn.functional.normalize(weight * skull + (1 - weight) * rest, dim=-1)
-        return canonical.place(points, self.weight, pose.rotation, pose.translation), quaternion_multiply(turn, quats)
+        turn = torch.nn.functional.normalize(weight * motion.skull + (1 - weight) * motion.rest, dim=-1)
+        return canonical.place(points, self.weight, motion.rotation, motion.translation), quaternion_multiply(turn, quats)
+
+    @torch.no_grad()
+    def hold_unseen(self) -> None:
+        """Take the gradients from what no view shows well: the fringes of a few pictures would make coloured noise of it."""
+        for name in PER_GAUSSIAN:
+            gradient = getattr(self, name).grad
+            if gradient is not None:
+                gradient.mul_(self.seen.view(-1, *[1] * (gradient.ndim - 1)))
 
     @torch.no_grad()
     def guard(self) -> None:
@@ -177,7 +228,7 @@ class GaussianHead(nn.Module):
         opacity = 1 - (1 - self.logit_opacities[parents].sigmoid()).clamp_min(1e-4).sqrt()
         opacity = 0.5 * (opacity + self.logit_opacities[parents].sigmoid())
         shrunk = self.log_scales[parents].scatter_add(1, longest[:, None], torch.full_like(step[:, :1], math.log(0.65)))
-        for name in ("seed", "face", "barycentric", "falloff", "weight", "offset", "quats", "color", "color_sh", "latent"):
+        for name in ("seed", "face", "barycentric", "falloff", "weight", "seen", "offset", "quats", "color", "color_sh", "latent"):
             tensor = getattr(self, name)
             tensor[gone] = tensor[parents]
         self.offset[gone] = self.offset[parents] + step
@@ -185,6 +236,11 @@ class GaussianHead(nn.Module):
         for places in (gone, parents):
             self.log_scales[places] = shrunk
             self.logit_opacities[places] = opacity.logit()
+
+
+def small_turn(axis_angle: Float[Tensor, "3"]) -> Float[Tensor, "4"]:
+    """The unit quaternion of a small rotation (rad), to second order."""
+    return torch.nn.functional.normalize(torch.cat((torch.ones_like(axis_angle[:1]), axis_angle / 2)), dim=-1)
 
 
 def turn_from_z(normals: Float[Tensor, "N 3"]) -> Float[Tensor, "N 4"]:

@@ -7,6 +7,7 @@ Points live in the canonical skull frame (metres); the hair of a frame is these 
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import NamedTuple
 
 import torch
@@ -14,7 +15,6 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from headcast.errors import BadFile
-from headcast.geometry.rotations import quaternion_multiply, rotation_between
 from headcast.rendering.splat import Gaussians
 
 RGB = slice(0, 3)
@@ -32,6 +32,16 @@ SH_C1 = 0.4886025119029199
 """Real spherical harmonics of degree 1: sqrt(3 / 4 pi)."""
 
 
+@lru_cache(maxsize=32)
+def _kept(values: tuple[float, ...], dtype: torch.dtype, device: torch.device) -> Tensor:
+    return torch.tensor(values, dtype=dtype, device=device)
+
+
+def constant(values: tuple[float, ...], like: Tensor) -> Tensor:
+    """A small constant where ``like`` is; sent to a device once."""
+    return _kept(values, like.dtype, like.device)
+
+
 class Segments(NamedTuple):
     """The straight pieces between neighbouring points, strand by strand."""
 
@@ -47,19 +57,13 @@ def segments(points: Float[Tensor, "S P 3"]) -> Segments:
     return Segments((points[:, 1:] + points[:, :-1]) / 2, steps / lengths[..., None], lengths)
 
 
-def transported_frames(directions: Float[Tensor, "S Q 3"]) -> Float[Tensor, "S Q 4"]:
-    """Rotations (unit quaternions) of the x axis onto each direction, carried along the strand without twist.
+def axial_quaternions(directions: Float[Tensor, "*n 3"]) -> Float[Tensor, "*n 4"]:
+    """Quaternions, of any length, that turn the x axis onto each unit direction or its opposite, whichever is nearer.
 
-    Parallel transport (Bishop 1975): the first frame is the smallest turn from the x axis, each next one adds the smallest turn
-    between neighbouring directions. The product over the strand is a prefix scan of ⌈log2 Q⌉ steps instead of Q.
+    A strand is equally wide in all directions across, so neither twist nor sense can be seen. They are at least 1 long.
     """
-    before = torch.cat((torch.tensor([1.0, 0.0, 0.0]).to(directions).expand_as(directions[:, :1]), directions[:, :-1]), dim=1)
-    turns = rotation_between(before, directions)
-    stride = 1
-    while stride < turns.shape[1]:
-        turns = torch.cat((turns[:, :stride], quaternion_multiply(turns[:, stride:], turns[:, :-stride])), dim=1)
-        stride *= 2
-    return torch.nn.functional.normalize(turns, dim=-1)
+    x, y, z = torch.where(directions[..., :1] < 0, -directions, directions).unbind(-1)
+    return torch.stack((1 + x, torch.zeros_like(x), -z, y), dim=-1)
 
 
 def skull_to_world(
@@ -176,10 +180,10 @@ class StrandHair(nn.Module):
         piece = segments(points_world[chosen])
         across = self.width.expand_as(piece.lengths)
         colors = self.colors(piece.means, camera_center, strands)
-        labels = torch.tensor(HAIR_LABEL).to(colors).expand(*colors.shape[:2], 2)
+        labels = constant(HAIR_LABEL, colors).expand(*colors.shape[:2], 2)
         return Gaussians(
             means=piece.means.flatten(0, 1),
-            quats=transported_frames(piece.directions).flatten(0, 1),
+            quats=axial_quaternions(piece.directions).flatten(0, 1),
             scales=torch.stack((piece.lengths / 2, across, across), dim=-1).flatten(0, 1),
             opacities=self.opacities()[chosen].flatten(),
             features=torch.cat((colors, labels, piece.directions), dim=-1).flatten(0, 1),

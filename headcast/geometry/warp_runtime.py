@@ -40,12 +40,13 @@ def as_array(tensor: Tensor, dtype: Any = None) -> Any:
     return wp.from_torch(tensor.detach().contiguous(), dtype=dtype, requires_grad=False)
 
 
-def launch(kernel: Any, count: int, inputs: Sequence[Any], device: torch.device) -> None:
-    """Run ``kernel`` for ``count`` threads on the device and, on CUDA, in the stream that torch uses now."""
+def launch(kernel: Any, count: int, inputs: Sequence[Any], device: torch.device, block: int = 256) -> None:
+    """Run ``kernel`` for ``count`` threads on the device; on CUDA in blocks of ``block``, in the stream that torch uses now."""
     if count <= 0:
         return
     if device.type == "cuda":
-        wp.launch(kernel, dim=count, inputs=list(inputs), stream=wp.stream_from_torch(torch.cuda.current_stream(device)))
+        stream = wp.stream_from_torch(torch.cuda.current_stream(device))
+        wp.launch(kernel, dim=count, inputs=list(inputs), stream=stream, block_dim=block)
     else:
         wp.launch(kernel, dim=count, inputs=list(inputs), device="cpu")
 

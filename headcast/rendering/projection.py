@@ -1,4 +1,4 @@
-"""From Gaussians in the world to ellipses on the screen, and from ellipses to lists per tile; plain torch, any dtype and device."""
+"""From Gaussians in the world to ellipses on the screen; plain torch, any dtype and device."""
 
 from __future__ import annotations
 
@@ -87,32 +87,3 @@ def _half_box(center: Tensor, xx: Tensor, yy: Tensor, opacities: Tensor, ahead: 
     size = torch.tensor([width, height], dtype=center.dtype, device=center.device)
     hit = ((center + radius > 0) & (center - radius < size)).all(-1)
     return torch.where((ahead & hit & (level > 0))[:, None], radius, torch.full_like(radius, -1))
-
-
-@torch.no_grad()
-def tile_boxes(projection: Projection, tile: int, width: int, height: int) -> tuple[Int[Tensor, "N 2"], Int[Tensor, "N 2"]]:
-    """First tile column and row of each Gaussian's box, and the number of columns and rows (zero if culled)."""
-    last = torch.tensor([-(-width // tile), -(-height // tile)], dtype=torch.int32, device=projection.xy.device)
-    low = ((projection.xy - projection.radius) / tile).floor().clamp(-1e6, 1e6).int()
-    high = ((projection.xy + projection.radius) / tile).floor().clamp(-1e6, 1e6).int() + 1
-    low, high = torch.minimum(low.clamp_min(0), last), torch.minimum(high.clamp_min(0), last)
-    return low, torch.where(projection.radius >= 0, high - low, torch.zeros_like(low))
-
-
-@torch.no_grad()
-def bin_tiles(projection: Projection, tile: int, width: int, height: int) -> Tiles:
-    """List for each tile the Gaussians whose box meets it, near ones first; ties keep the order of the input."""
-    low, count = tile_boxes(projection, tile, width, height)
-    columns, total = -(-width // tile), (-(-width // tile)) * (-(-height // tile))
-    number = count[:, 0].long() * count[:, 1].long()
-    start = torch.nn.functional.pad(number.cumsum(0), (1, 0))
-    order = torch.argsort(projection.depth, stable=True)
-    ids = torch.repeat_interleave(order, number[order])
-    first = torch.repeat_interleave((number[order].cumsum(0) - number[order]), number[order])
-    within = torch.arange(len(ids), device=ids.device) - first
-    across = count[ids, 0].long().clamp_min(1)
-    index = (low[ids, 1].long() + within // across) * columns + low[ids, 0].long() + within % across
-    index, permutation = torch.sort(index, stable=True)
-    offset = torch.searchsorted(index, torch.arange(total + 1, device=index.device))
-    slot = (start[ids] + within)[permutation]
-    return Tiles(offset.int(), ids[permutation].int(), slot.int(), start.int())

@@ -1,4 +1,4 @@
-"""Splatting by warp kernels: all cores of a CPU, or CUDA, from one source; float32.
+"""Splatting by warp kernels, all cores of a CPU or CUDA; float32.
 
 Tiles are independent and every sum has a fixed order: on a CPU, results are equal to the last bit for any number of threads.
 """
@@ -6,7 +6,7 @@ Tiles are independent and every sum has a fixed order: on a CPU, results are equ
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
 import torch
 import warp as wp
@@ -14,25 +14,11 @@ from jaxtyping import Float
 from torch import Tensor
 
 from headcast.geometry.warp_runtime import as_array, spread
-from headcast.rendering import projection_kernels, splat_arrays, splat_kernels, splat_pixel_kernels
-from headcast.rendering.projection import Projection, Tiles, bin_tiles, project
+from headcast.rendering import projection_kernels, splat_arrays, splat_cuda, splat_kernels
+from headcast.rendering.projection import Projection, Tiles, project
 from headcast.rendering.splat import Info
 
 TILE = splat_arrays.LANES
-
-
-class Blending(NamedTuple):
-    """The kernels that blend tiles, their adjoint, and how many threads they use for a tile."""
-
-    blend: Any
-    unblend: Any
-    threads: int
-
-
-BLENDING = {
-    "cpu": Blending(splat_kernels.blend_tile, splat_kernels.unblend_tile, 1),
-    "cuda": Blending(splat_pixel_kernels.blend_pixel, splat_pixel_kernels.unblend_pixel, TILE * TILE),
-}
 
 
 def splat(
@@ -53,11 +39,12 @@ def splat(
         projection = project(*gaussians, *camera)
     else:
         projection = Projection(*_Project.apply(*gaussians, *camera))
-    tiles = (
-        bin_tiles(projection, TILE, width, height) if means.device.type == "cuda" else list_tiles(projection, TILE, width, height)
-    )
     channels = torch.cat([features.float(), projection.depth[:, None]], dim=1)
-    picture, alpha = _Blend.apply(projection.xy, projection.conic, gaussians[3], channels, tiles, width, height)
+    if means.device.type == "cuda":
+        picture, alpha = splat_cuda.blend(projection, gaussians[3], channels, width, height)
+    else:
+        tiles = list_tiles(projection, TILE, width, height)
+        picture, alpha = _Blend.apply(projection.xy, projection.conic, gaussians[3], channels, tiles, width, height)
     picture, alpha = picture.to(means.dtype), alpha.to(means.dtype)
     info = Info(projection.xy, projection.radius.amax(-1), projection.radius[:, 0] >= 0)
     return picture[..., :-1], alpha, picture[..., -1], info
@@ -100,7 +87,7 @@ def _world(tensors: Sequence[Tensor]) -> Any:
 
 @torch.no_grad()
 def list_tiles(projection: Projection, tile: int, width: int, height: int) -> Tiles:
-    """``projection.bin_tiles`` for a CPU: a sort by depth and a counting sort by tile."""
+    """The Gaussians that each tile's square meets, near ones first, on a CPU: a sort by depth and a counting sort by tile."""
     columns, rows = -(-width // tile), -(-height // tile)
     start = torch.zeros(len(projection.xy) + 1, dtype=torch.int32)
     offset = torch.zeros(columns * rows + 1, dtype=torch.int32)
@@ -131,17 +118,17 @@ def _evenly(count: int) -> list[int]:
     return [count * part // parts for part in range(parts + 1)]
 
 
-def _bounds(offset: Tensor, threads: int) -> list[int]:
-    """Thread numbers, ``threads`` to a tile, that split the tiles into intervals of about equally many entries, four per core."""
+def _bounds(offset: Tensor) -> list[int]:
+    """Tile numbers that split the tiles into intervals of about equally many entries, four per core."""
     inner: list[int] = []
-    if offset.device.type == "cpu" and torch.get_num_threads() > 1:
+    if torch.get_num_threads() > 1:
         targets = torch.linspace(0, 1, 4 * torch.get_num_threads() + 1)[1:-1] * float(offset[-1])
         inner = torch.searchsorted(offset, targets.to(offset)).tolist()
-    return [threads * tile for tile in (0, *inner, len(offset) - 1)]
+    return [0, *inner, len(offset) - 1]
 
 
 class _Blend(torch.autograd.Function):
-    """Blend Gaussians on the screen, near to far, into a picture "H W D" and alpha "H W"."""
+    """Blend Gaussians on the screen, near to far, into a picture "H W D" and alpha "H W", on a CPU."""
 
     @staticmethod
     def forward(
@@ -153,8 +140,7 @@ class _Blend(torch.autograd.Function):
         through = xy.new_ones(rows, columns, TILE, 1, TILE)
         last = torch.zeros_like(through, dtype=torch.int32)
         inputs = [columns, _splats(saved), _lists(tiles), _pixels(picture, through, through, last)]
-        blending = BLENDING[xy.device.type]
-        spread(blending.blend, _bounds(tiles.offset, blending.threads), inputs, xy.device)
+        spread(splat_kernels.blend_tile, _bounds(tiles.offset), inputs, xy.device)
         through.abs_()
         ctx.save_for_backward(*saved, *tiles, through, last)
         return _from_tiles(picture, width, height), 1 - _from_tiles(through, width, height)[..., 0]
@@ -163,12 +149,10 @@ class _Blend(torch.autograd.Function):
     def backward(ctx: Any, grad_picture: Tensor, grad_alpha: Tensor) -> tuple[Tensor | None, ...]:
         *saved, offset, ids, slot, start, through, last = ctx.saved_tensors
         state = _pixels(_to_tiles(grad_picture), through.clone(), -through * _to_tiles(grad_alpha[..., None]), last)
-        blending = BLENDING[through.device.type]
-        make = torch.Tensor.new_empty if blending.threads == 1 else torch.Tensor.new_zeros
-        entries = [make(tensor, (len(ids), *tensor.shape[1:])) for tensor in saved]
+        entries = [tensor.new_empty((len(ids), *tensor.shape[1:])) for tensor in saved]
         sums = [torch.empty_like(tensor) for tensor in saved]
         inputs = [through.shape[1], _splats(saved), _lists(Tiles(offset, ids, slot, start)), state, _splats(entries)]
-        spread(blending.unblend, _bounds(offset, blending.threads), inputs, through.device)
+        spread(splat_kernels.unblend_tile, _bounds(offset), inputs, through.device)
         inputs = [as_array(start), saved[3].shape[1], _splats(entries), _splats(sums)]
         spread(splat_arrays.gather, _evenly(len(saved[0])), inputs, through.device)
         return *sums, None, None, None

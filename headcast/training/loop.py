@@ -17,6 +17,7 @@ from typing import Any, Protocol
 
 import torch
 from torch import Tensor
+from torch.nn.utils import get_total_norm
 
 from headcast.errors import Diverged
 
@@ -187,7 +188,7 @@ class _Loop:
         optimisers = self.trainee.optimisers
         for optimiser in optimisers:
             optimiser.zero_grad(set_to_none=True)
-        losses = {name: float(value) for name, value in self.trainee.step(self.index).items()}
+        losses = _numbers(self.trainee.step(self.index))
         wrong = next((name for name, value in losses.items() if not math.isfinite(value)), None)
         if wrong is None and not _finite(p.grad for p in _parameters(optimisers) if p.grad is not None):
             wrong = "gradient"
@@ -235,7 +236,14 @@ def _parameters(optimisers: Iterable[torch.optim.Optimizer]) -> list[Tensor]:
     return [parameter for optimiser in optimisers for group in optimiser.param_groups for parameter in group["params"]]
 
 
+def _numbers(losses: Mapping[str, float | Tensor]) -> dict[str, float]:
+    """Loss terms as numbers, with one look at the device."""
+    tensors = {name: value.detach().double() for name, value in losses.items() if isinstance(value, Tensor)}
+    known = dict(zip(tensors, torch.stack(list(tensors.values())).tolist(), strict=True)) if tensors else {}
+    return {name: known[name] if name in known else float(value) for name, value in losses.items()}
+
+
 def _finite(tensors: Iterable[Tensor]) -> bool:
     """Whether all entries are finite, with one look at the device per call."""
-    sums = [tensor.detach().sum() * 0 for tensor in tensors if tensor.numel()]
-    return not sums or bool(torch.isfinite(torch.stack(sums)).all())
+    some = [tensor.detach() for tensor in tensors if tensor.numel()]
+    return not some or bool(torch.isfinite(get_total_norm(some, norm_type=1.0)))

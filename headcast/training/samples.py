@@ -6,6 +6,7 @@ a held-out frame.
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, fields, replace
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -43,12 +44,14 @@ SHAPES: dict[str, tuple[str, torch.dtype]] = {
     "held_out_frame": ("F", torch.bool),
 }
 
+PER_VIEW = tuple(name for name, (shape, _) in SHAPES.items() if shape.startswith("n"))
+
 
 @dataclass(frozen=True)
 class View:
     """One image as float tensors in [0, 1] (sRGB), with its camera and frame; ``angle`` is NaN where nothing was measured."""
 
-    index: int
+    index: int | Int64[Tensor, ""]
     image: Float[Tensor, "H W 3"]
     matte: Float[Tensor, "H W"]
     hair: Float[Tensor, "H W"]
@@ -59,8 +62,8 @@ class View:
     visible: Bool[Tensor, "H W"]
     K: Float[Tensor, "3 3"]
     world_to_camera: Float[Tensor, "4 4"]
-    camera: int
-    frame: int
+    camera: int | Int64[Tensor, ""]
+    frame: int | Int64[Tensor, ""]
 
 
 @dataclass(frozen=True)
@@ -141,8 +144,8 @@ class Views:
         return len(self.time)
 
     def is_training(self) -> Bool[Tensor, "n"]:
-        """Which views have neither a held-out camera nor a held-out frame."""
-        return ~(self.held_out_camera[self.camera] | self.held_out_frame[self.frame])
+        """Which views have neither a held-out camera nor a held-out frame (on the CPU)."""
+        return ~(self.held_out_camera[self.camera.cpu()] | self.held_out_frame[self.frame.cpu()])
 
     def training_indices(self) -> Int64[Tensor, "m"]:
         """The views that training may see; ``CaptureError`` when none is left."""
@@ -181,42 +184,53 @@ class Views:
             self._orders[key] = torch.from_numpy(np.random.Generator(np.random.Philox([seed, epoch])).permutation(count))
         return self._orders[key]
 
-    def at(self, index: int, device: torch.device | str = "cpu") -> View:
-        """View ``index`` as float tensors on ``device``."""
-        index = int(index)
+    def at(self, index: int | Int64[Tensor, ""], device: torch.device | str = "cpu") -> View:
+        """View ``index`` as float tensors on ``device``; for a tensor, its numbers are tensors too and nothing waits for them."""
+        apart = isinstance(index, Tensor)
+
+        def one(values: Tensor) -> Tensor:
+            return pick(values, index) if apart else pick(values, index).to(device)
 
         def share(values: Tensor) -> Tensor:
-            return values[index].to(device).to(torch.float32) / 255
+            return one(values).to(torch.float32) / 255
 
         return View(
             index=index,
             image=share(self.images),
             matte=share(self.mattes),
             hair=share(self.hair),
-            labels=self.labels[index].to(device),
-            angle=self.angle[index].to(device).float(),
-            confidence=self.confidence[index].to(device).float(),
-            landmarks=self.landmarks[index].to(device),
-            visible=self.visible[index].to(device),
-            K=self.K[index].to(device),
-            world_to_camera=self.world_to_camera[index].to(device),
-            camera=int(self.camera[index]),
-            frame=int(self.frame[index]),
+            labels=one(self.labels),
+            angle=one(self.angle).float(),
+            confidence=one(self.confidence).float(),
+            landmarks=one(self.landmarks),
+            visible=one(self.visible),
+            K=one(self.K),
+            world_to_camera=one(self.world_to_camera),
+            camera=one(self.camera) if apart else int(self.camera[index]),
+            frame=one(self.frame) if apart else int(self.frame[index]),
         )
+
+    def to(self, device: torch.device | str) -> Views:
+        """The same views with all that there is of each on ``device``; what belongs to cameras and frames stays where it is."""
+        return replace(self, **{name: getattr(self, name).to(device) for name in PER_VIEW})
+
+    @property
+    def bytes_per_view(self) -> int:
+        """How much memory one view takes."""
+        return sum(getattr(self, name)[0].nbytes for name in PER_VIEW)
 
     def subset(self, indices: Int64[Tensor, "m"]) -> Views:
         """The same capture with only some of its views (all cameras and frames keep their numbers)."""
-        per_view = [name for name, (shape, _) in SHAPES.items() if shape.startswith("n")]
-        return replace(self, _orders={}, **{name: getattr(self, name)[indices] for name in per_view})
+        return replace(self, _orders={}, **{name: getattr(self, name)[indices.to(getattr(self, name).device)] for name in PER_VIEW})
 
     def resized(self, size: int) -> Views:
         """The views area-filtered to ``size`` × ``size`` with their intrinsics and landmarks; angles average doubled."""
         height, width = self.size
         if (height, width) == (size, size):
             return self
-        rows, columns = (torch.from_numpy(area_weights(side, size)) for side in (height, width))
+        rows, columns = (torch.from_numpy(area_weights(side, size)).to(self.images.device) for side in (height, width))
         resample = _Resampler(rows, columns)
-        scale = torch.tensor([size / width, size / height])
+        scale = torch.tensor([size / width, size / height]).to(self.K)
         K = self.K.clone()
         K[:, :2] *= scale[None, :, None]
         angle, confidence = _resized_orientation(self.angle, self.confidence, size)
@@ -253,14 +267,22 @@ class _Resampler(NamedTuple):
         return torch.stack([self(plane) > 0.999 for plane in stack])
 
     def majority(self, stack: UInt8[Tensor, "n H W"]) -> UInt8[Tensor, "n h w"]:
-        classes = torch.arange(len(LABELS))
+        classes = torch.arange(len(LABELS), device=stack.device)
         return torch.stack([self(plane[..., None] == classes).argmax(-1).to(torch.uint8) for plane in stack])
 
 
 def _resized_orientation(angle: Float[Tensor, "n H W"], confidence: Float[Tensor, "n H W"], size: int) -> tuple[Tensor, Tensor]:
-    pairs = (resize_orientation(a.float().numpy(), c.float().numpy(), size, size) for a, c in zip(angle, confidence, strict=True))
-    angles, confidences = zip(*pairs, strict=True)
-    return torch.from_numpy(np.stack(angles)).half(), torch.from_numpy(np.stack(confidences)).half()
+    with ThreadPoolExecutor(torch.get_num_threads()) as pool:
+        maps = (stack.float().cpu().numpy() for stack in (angle, confidence))
+        angles, confidences = zip(
+            *pool.map(lambda pair: resize_orientation(*pair, size, size), zip(*maps, strict=True)), strict=True
+        )
+    return tuple(torch.from_numpy(np.stack(stack)).half().to(angle.device) for stack in (angles, confidences))
+
+
+def pick(values: Tensor, index: int | Int64[Tensor, ""]) -> Tensor:
+    """``values[index]``, without asking a GPU for an index that lies there."""
+    return values.index_select(0, index.view(1))[0] if isinstance(index, Tensor) else values[index]
 
 
 def field_names() -> tuple[str, ...]:

@@ -15,7 +15,8 @@ from torch import Tensor
 from headcast.avatar.canonical import CanonicalHead, skull_track
 from headcast.avatar.gaussian_head import Seeds
 from headcast.geometry.meshes import face_areas, face_vectors, vertex_normals
-from headcast.training.samples import Views
+from headcast.geometry.neighbours import nearest
+from headcast.training.samples import View, Views
 
 FACE_DENSITY, HIDDEN_DENSITY = 3.0, 0.15
 APART = 0.012
@@ -23,6 +24,10 @@ APART = 0.012
 WIDTH = 0.6
 """Standard deviation of a disc in units of the spacing of its neighbours."""
 MOST_VIEWS = 64
+BARELY = 0.02
+"""A place whose mean squared cosine towards the cameras is smaller tells nothing: it is seen edge-on, or not at all."""
+NEIGHBOURS = 8
+FILMED = 0.99
 SHADE = 0.4
 """The mouth starts this much darker than what is mostly seen in its place: the closed lips in front of it."""
 
@@ -58,12 +63,25 @@ def seed_head(
     surface = join(surfaces)
     points, normals, spacing = spread(surface, count, generator)
     sight = look(views, canonical, points, normals)
-    known = sight.weight > 0
-    fallback = sight.color[known].mean(0) if bool(known.any()) else torch.full((3,), 0.5)
-    colors = torch.where(known[:, None], sight.color, fallback)
+    colors = spread_sight(points, sight).color
     cavity = canonical.interpolate(canonical.mouth_interior.float(), canonical.bind(points)) > 0.5
     colors = torch.where(cavity[:, None], colors * SHADE, colors)
-    return Seeds(points, normals, spacing * WIDTH, colors)
+    return Seeds(points, normals, spacing * WIDTH, colors, sight.weight > BARELY)
+
+
+def spread_sight(points: Float[Tensor, "P 3"], sight: Sighting) -> Sighting:
+    """What is seen at the points; where next to nothing is, what the nearest points show where something is; else grey."""
+    known = sight.weight > BARELY
+    if not bool(known.any()):
+        return sight._replace(color=torch.full_like(sight.color, 0.5))
+    if bool(known.all()):
+        return sight
+    _, index = nearest(points[~known], points[known], min(NEIGHBOURS, int(known.sum())))
+    values = sight._asdict()
+    for name in ("color", "hair", "matte"):
+        values[name] = values[name].clone()
+        values[name][~known] = values[name][known][index].mean(1)
+    return Sighting(**values)
 
 
 def model_surface(views: Views, canonical: CanonicalHead) -> Surface:
@@ -77,10 +95,10 @@ def model_surface(views: Views, canonical: CanonicalHead) -> Surface:
 
 
 def mesh_surface(views: Views, canonical: CanonicalHead, vertices: Float[Tensor, "V 3"], faces: Int[Tensor, "T 3"]) -> Surface:
-    """The part of the first-stage mesh that is away from the fitted head, inside the mattes and not hair: clothes, neck."""
+    """The part of the first-stage mesh that is away from the fitted head and not seen to be hair or background: clothes, neck."""
     vertices = vertices.detach()
     distance = canonical.bind(vertices).distance
-    sight = look(views, canonical, vertices, vertex_normals(vertices, faces))
+    sight = spread_sight(vertices, look(views, canonical, vertices, vertex_normals(vertices, faces)))
     keep = (distance > APART) & (sight.hair < 0.4) & (sight.matte > 0.7)
     density = torch.where(sight.weight > 0.05, 1.0, HIDDEN_DENSITY) * keep
     return Surface(vertices, faces, density[faces].mean(1))
@@ -117,7 +135,8 @@ def spread(
 def look(views: Views, canonical: CanonicalHead, points: Float[Tensor, "P 3"], normals: Float[Tensor, "P 3"]) -> Sighting:
     """Project canonical points into up to 64 training views, spread evenly, at the pose of each frame, expressions included.
 
-    A view counts with the squared cosine at which it faces the point. Occlusion is not tested: what is seen is an average.
+    A view counts with the squared cosine at which it faces the point, if the camera filmed there. Occlusion is not tested: what is
+    seen is an average.
     """
     rotations, translations = skull_track(views.parameters)
     binding = canonical.bind(points)
@@ -131,29 +150,25 @@ def look(views: Views, canonical: CanonicalHead, points: Float[Tensor, "P 3"], n
         moved = points + torch.einsum("e,pec->pc", views.parameters.expression[view.frame].to(basis), basis)
         world = canonical.place(moved, weight, rotation, translations[view.frame])
         facing = torch.einsum("pij,pj->pi", canonical.rotations(weight, rotation), normals)
-        seen, inside, cosine = _sample(view.image, view.matte, view.hair, view.K, view.world_to_camera, world, facing)
+        seen, inside, cosine = _sample(view, world, facing)
         total += torch.cat((seen, torch.ones(len(points), 1)), dim=1) * (cosine.square() * inside)[:, None]
     mean = total / total[:, 5:].clamp_min(1e-9)
     return Sighting(mean[:, :3], mean[:, 4], mean[:, 3], total[:, 5] / len(indices))
 
 
 def _sample(
-    image: Float[Tensor, "H W 3"],
-    matte: Float[Tensor, "H W"],
-    hair: Float[Tensor, "H W"],
-    K: Float[Tensor, "3 3"],
-    world_to_camera: Float[Tensor, "4 4"],
-    world: Float[Tensor, "P 3"],
-    facing: Float[Tensor, "P 3"],
+    view: View, world: Float[Tensor, "P 3"], facing: Float[Tensor, "P 3"]
 ) -> tuple[Float[Tensor, "P 5"], Bool[Tensor, "P"], Float[Tensor, "P"]]:
-    """Colour, matte and hair at the projections (bilinear), whether they lie in the image, and the cosine to the viewing ray."""
-    local = world @ world_to_camera[:3, :3].T + world_to_camera[:3, 3]
-    pixel = (local @ K.T)[:, :2] / local[:, 2:].clamp_min(1e-6)
-    size = torch.tensor([image.shape[1], image.shape[0]], dtype=torch.float32)
+    """Colour, matte and hair at the projections (bilinear), whether they were filmed, and the cosine to the viewing ray."""
+    local = world @ view.world_to_camera[:3, :3].T + view.world_to_camera[:3, 3]
+    pixel = (local @ view.K.T)[:, :2] / local[:, 2:].clamp_min(1e-6)
+    size = torch.tensor([view.image.shape[1], view.image.shape[0]], dtype=torch.float32)
     grid = pixel / size * 2 - 1
-    planes = torch.cat((image, matte[..., None], hair[..., None]), dim=-1).permute(2, 0, 1)[None]
-    values = torch.nn.functional.grid_sample(planes, grid[None, None], padding_mode="border", align_corners=False)[0, :, 0].T
-    inside = (grid.abs() <= 1).all(-1) & (local[:, 2] > 0)
-    normal = facing @ world_to_camera[:3, :3].T
+    planes = torch.cat((view.image, *(plane.float()[..., None] for plane in (view.matte, view.hair, view.visible))), dim=-1)
+    values = torch.nn.functional.grid_sample(
+        planes.permute(2, 0, 1)[None], grid[None, None], padding_mode="border", align_corners=False
+    )[0, :, 0].T
+    filmed = (grid.abs() <= 1).all(-1) & (local[:, 2] > 0) & (values[:, 5] > FILMED)
+    normal = facing @ view.world_to_camera[:3, :3].T
     cosine = -(torch.nn.functional.normalize(normal, dim=-1) * torch.nn.functional.normalize(local, dim=-1)).sum(-1)
-    return values, inside, cosine.clamp_min(0)
+    return values[:, :5], filmed, cosine.clamp_min(0)

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import pytest
 import torch
+from jaxtyping import Int
+from torch import Tensor
 
-from headcast.rendering.projection import MIN_ALPHA, Projection, bin_tiles, project
+from headcast.rendering.projection import MIN_ALPHA, Projection, Tiles, project
 from headcast.rendering.splat_warp import _Project, depth_order, list_tiles
 from tests.rendering.scenes import HEIGHT, WIDTH, Scene, cloud
 
@@ -49,6 +51,33 @@ def test_box_is_where_alpha_falls_to_the_threshold() -> None:
     down = -xy * edge / yy  # the lowest exponent on the vertical line at the box's edge
     alpha = cloud().opacities[shown] * torch.exp(-0.5 * (xx * edge**2 + yy * down**2) - xy * edge * down)
     torch.testing.assert_close(alpha, torch.full_like(alpha, MIN_ALPHA))
+
+
+def tile_boxes(projection: Projection, tile: int, width: int, height: int) -> tuple[Int[Tensor, "N 2"], Int[Tensor, "N 2"]]:
+    """First tile column and row of each Gaussian's box, and the number of columns and rows (zero if culled)."""
+    last = torch.tensor([-(-width // tile), -(-height // tile)], dtype=torch.int32, device=projection.xy.device)
+    low = ((projection.xy - projection.radius) / tile).floor().clamp(-1e6, 1e6).int()
+    high = ((projection.xy + projection.radius) / tile).floor().clamp(-1e6, 1e6).int() + 1
+    low, high = torch.minimum(low.clamp_min(0), last), torch.minimum(high.clamp_min(0), last)
+    return low, torch.where(projection.radius >= 0, high - low, torch.zeros_like(low))
+
+
+def bin_tiles(projection: Projection, tile: int, width: int, height: int) -> Tiles:
+    """List for each tile the Gaussians whose box meets it, near ones first; ties keep the order of the input."""
+    low, count = tile_boxes(projection, tile, width, height)
+    columns, total = -(-width // tile), (-(-width // tile)) * (-(-height // tile))
+    number = count[:, 0].long() * count[:, 1].long()
+    start = torch.nn.functional.pad(number.cumsum(0), (1, 0))
+    order = torch.argsort(projection.depth, stable=True)
+    ids = torch.repeat_interleave(order, number[order])
+    first = torch.repeat_interleave((number[order].cumsum(0) - number[order]), number[order])
+    within = torch.arange(len(ids), device=ids.device) - first
+    across = count[ids, 0].long().clamp_min(1)
+    index = (low[ids, 1].long() + within // across) * columns + low[ids, 0].long() + within % across
+    index, permutation = torch.sort(index, stable=True)
+    offset = torch.searchsorted(index, torch.arange(total + 1, device=index.device))
+    slot = (start[ids] + within)[permutation]
+    return Tiles(offset.int(), ids[permutation].int(), slot.int(), start.int())
 
 
 @pytest.mark.parametrize("tile", [4, 16])

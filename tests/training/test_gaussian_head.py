@@ -10,9 +10,10 @@ import torch
 from torch import Tensor
 
 from headcast.avatar.avatar import Avatar
+from headcast.avatar.gaussian_head import GaussianHead
 from headcast.geometry.rotations import axis_angle_to_matrix
 from headcast.heads.model import HeadParameters
-from headcast.training.gaussian_head import Schedule, composited, train_avatar
+from headcast.training.gaussian_head import JointTrainee, Schedule, composited, train_avatar
 from headcast.training.hair import sway
 from headcast.training.loop import MemoryStore
 from headcast.training.samples import Views
@@ -94,6 +95,13 @@ def train(views: Views, steps: int = 30, **options: object) -> Avatar:
     )
 
 
+def trainee_of(views: Views, device: str = "cpu") -> JointTrainee:
+    known = views.subset(views.training_indices())
+    random = torch.Generator().manual_seed(0)
+    head = GaussianHead.from_seeds(seed_head(known, CANONICAL, None, 300, random), CANONICAL, random)
+    return JointTrainee(known, CANONICAL, head, tuft(), None, None, Schedule(steps=30, size=SIZE, coarse=0.0), device)
+
+
 @pytest.fixture(scope="module")
 def trained(views: Views) -> Avatar:
     return train(views, 60)
@@ -161,6 +169,47 @@ def test_a_point_no_camera_faces_is_not_sighted(views: Views) -> None:
     points = torch.tensor([[0.0, 0.0, 0.1], [0.0, 0.0, -0.1]])
     sight = look(views, CANONICAL, points, points / 0.1)
     assert sight.weight[0] > 0.3 and sight.weight[1] == 0
+
+
+def test_what_no_camera_faces_looks_like_its_neighbours_and_is_not_trained(views: Views) -> None:
+    seeds = seed_head(views, CANONICAL, None, 500, torch.Generator().manual_seed(0))
+    back = seeds.points[:, 2] < -0.06
+    assert seeds.seen[seeds.points[:, 2] > 0.06].all() and not seeds.seen[back].any()
+    left = seeds.points[:, 0]
+    assert seeds.colors[back & (left > 0.02)][:, 2].mean() > 0.5 > seeds.colors[back & (left < -0.02)][:, 2].mean()
+    trained = train(views, 10).head
+    assert not trained.color_sh[~trained.seen].any() and not trained.offset[~trained.seen].any()
+    assert trained.color_sh[trained.seen].any()
+
+
+def test_what_was_not_filmed_is_no_sight(views: Views) -> None:
+    points = torch.tensor([[0.0, 0.0, 0.1]])
+    blind = replace(views, _orders={}, visible=torch.zeros_like(views.visible))
+    assert look(blind, CANONICAL, points, points / 0.1).weight[0] == 0
+
+
+def test_trained_poses_stay_about_the_fitted_ones(views: Views) -> None:
+    trainee = trainee_of(views)
+    with torch.no_grad():
+        trainee.twist.copy_(torch.randn(FRAMES, 6, generator=torch.Generator().manual_seed(3)) * 0.01 + 0.05)
+    twists = trainee.twists()
+    assert twists.mean(0).abs().max() < 1e-7 and not twists[HELD_FRAME].any()
+    pose = trainee.pose(HELD_FRAME)
+    assert torch.allclose(pose.rotation, axis_angle_to_matrix(TURNS[HELD_FRAME]), atol=1e-6)
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
+def test_a_recorded_step_equals_one_that_is_not(views: Views) -> None:
+    recorded, plain = (trainee_of(views, "cuda") for _ in range(2))
+    for index in range(3):
+        terms = recorded.step(index)
+        chosen = int(plain.levels[SIZE].sampler(plain.schedule.seed, index)[0])
+        for parameter in plain.head.parameters():
+            parameter.grad = None
+        expected = plain._compare(plain.levels[SIZE].at(chosen))
+        assert all(abs(terms[name] - float(value)) < 1e-4 for name, value in expected.items())
+        for one, two in zip(recorded.head.parameters(), plain.head.parameters(), strict=True):
+            assert (one.grad - two.grad).norm() <= 1e-3 * two.grad.norm() + 1e-9
 
 
 def test_sway_is_nothing_at_the_start_and_without_dynamics(views: Views) -> None:
