@@ -40,6 +40,8 @@ HAIR_SHARE = 0.9
 ON_SCALP = 1e-3
 """Grown strands begin on the scalp within this (m)."""
 SEEN = 0.05
+OUTER_LAYER = 0.5
+"""Voxels at the border of the hair that lie further in than this layer border on the head, not on the air."""
 UPRIGHT = {"y": ((1.0, 0.0, 0.0), (0.0, 1.0, 0.0), (0.0, 0.0, 1.0)), "z": ((1.0, 0.0, 0.0), (0.0, 0.0, 1.0), (0.0, -1.0, 0.0))}
 """Rows that turn a frame with this axis up into the skull's: y up and z out of the face, or z up and −y out of the face."""
 
@@ -155,8 +157,8 @@ def spread(values: Float[Tensor, "n"]) -> dict[str, float]:
 
 
 def hair_surface(field: OrientationField) -> Surface:
-    """The outer voxels of the hair with their lines."""
-    outer = outer_surface(field.occupancy).flatten()
+    """The voxels of the hair that border on the air, with their lines."""
+    outer = (outer_surface(field.occupancy) & (field.layer > OUTER_LAYER)).flatten()
     lines = principal(field.tensors.reshape(-1, 6)[outer])
     return Surface(field.grid.centers()[outer], lines, field.confidence.flatten()[outer])
 

@@ -78,8 +78,8 @@ GAUSSIAN = 170.0
 STRAND_POINT = 34.0
 HEAD = 5.6e6
 """An avatar: bytes of a Gaussian, of a point of a strand, and of the head that both are bound to."""
-ROOTED_POINT = 13.0
-HAIR_SURFACE = 1.9
+ROOTED_POINT = 12.0
+HAIR_SURFACE = 1.35
 """The strands that training starts with: bytes of a point, and of the surface that they were grown in, over voxels of 1 m."""
 CELL = 275.0
 MESH_HEAD = 7e6
