@@ -21,6 +21,8 @@ from headcast.errors import AssetMissing, BadFile
 from headcast.version import __version__
 
 WEB_PAGE = (b"<!doctype", b"<html", b"<?xml", b"<head")
+READS = {".abc": "alembic3d", **dict.fromkeys((".usd", ".usda", ".usdc", ".usdz"), "usd-core")}
+"""Files by their endings, and the packages, of the user's choice, that read them."""
 LOCK = Path(__file__).with_name("assets.lock.json")
 
 
@@ -99,6 +101,14 @@ def obtained(section: str, backend: str, packages_too: bool = True) -> list[Path
             todo = f"obtain it from {asset.source} (docs/own_weights.md); licence: {asset.licence or 'not stated'}"
             raise AssetMissing(asset.path, f"the {asset.kind} of {name} is not there", todo)
     return [Path(asset.path) for asset in files]
+
+
+def require_reader(file: Path) -> None:
+    """The package that reads a file is installed, where it takes one of `READS`; or ``AssetMissing``."""
+    package = packages().get(READS.get(file.suffix.lower(), ""))
+    if package is not None and find_spec(package.module) is None:
+        wrong = f"reads {file.name} and is not installed ({package.licence})"
+        raise AssetMissing(package.name, wrong, f"pip install '{package.wanted}'")
 
 
 def verify(section: str, backend: str) -> list[Path]:

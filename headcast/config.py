@@ -135,6 +135,35 @@ class MeshHead(Section):
     seed: int = 0
 
 
+class Hair(Section):
+    """The strands that training starts with: grown through the pictures, or those of a file."""
+
+    initialiser: Literal["grow", "file"] = "grow"
+    strands: Annotated[int, Field(ge=10, le=100_000)] = 1_500
+    points_per_strand: Annotated[int, Field(ge=4, le=128)] = 16
+    seed: int = 0
+    size: Annotated[int, Field(ge=32, le=2048)] = 256
+    voxel: Annotated[float, Field(ge=0.001, le=0.02)] = 0.004
+    step: Annotated[float, Field(ge=0.0005, le=0.01)] = 0.002
+    consensus: Annotated[float, Field(gt=0, le=1)] = 0.9
+    longest: Annotated[float, Field(ge=0.02, le=2)] = 0.5
+    shortest: Annotated[float, Field(ge=0, le=0.5)] = 0.02
+    clearance: Annotated[float, Field(ge=0, le=0.01)] = 0.0008
+    file: Path | None = None
+    file_frame: Literal["skull", "scalp"] = "skull"
+    file_up: Literal["y", "z"] = "y"
+    file_scale: Annotated[float, Field(gt=0, le=1000)] = 1.0
+    file_reach: Annotated[float, Field(gt=0, le=0.2)] = 0.02
+
+    @model_validator(mode="after")
+    def _a_file_is_named_where_one_is_read(self) -> Hair:
+        if self.initialiser == "file" and self.file is None:
+            raise ValueError("initialiser: file reads the strands of hair.file; name one (docs/hair.md)")
+        if self.shortest >= self.longest:
+            raise ValueError("shortest must be less than longest")
+        return self
+
+
 class Training(Section):
     """Stage two: Gaussian head and strand hair, trained together.
 
@@ -146,8 +175,6 @@ class Training(Section):
     steps: Annotated[int, Field(ge=1)] = 900
     coarse: Fraction = 0.75
     gaussians: Annotated[int, Field(ge=100, le=2_000_000)] = 16_000
-    strands: Annotated[int, Field(ge=10, le=100_000)] = 1_500
-    points_per_strand: Annotated[int, Field(ge=4, le=128)] = 16
     resume_training: bool = True
     save_every: Annotated[int, Field(ge=1)] = 100
     seed: int = 0
@@ -179,6 +206,7 @@ SECTIONS: dict[str, type[Section]] = {
     "orientation_maps": OrientationMaps,
     "doctor": Doctor,
     "mesh_head": MeshHead,
+    "hair": Hair,
     "training": Training,
     "evaluation": Evaluation,
     "reenactment": Reenactment,
@@ -209,6 +237,7 @@ class Config(Section):
     orientation_maps: OrientationMaps = OrientationMaps()
     doctor: Doctor = Doctor()
     mesh_head: MeshHead = MeshHead()
+    hair: Hair = Hair()
     training: Training = Training()
     evaluation: Evaluation = Evaluation()
     reenactment: Reenactment = Reenactment()

@@ -25,8 +25,9 @@ rule score:
     """Score every stage against ground truth, where the capture carries it."""
     input:
         images=at.images, cameras=at.cameras, background=at.background, mattes=at.mattes, masks=at.hair_masks, orientation=at.orientation_maps,
-        landmarks=at.landmarks, surface=at.surface_params, model=at.head_model.format(model=settings.fitting.model), avatar=at.avatar,
-    output: at.scores
+        landmarks=at.landmarks, surface=at.surface_params, params=at.driver_params,
+        model=at.head_model.format(model=settings.fitting.model), hair=at.hair_strands, avatar=at.avatar,
+    output: scores=at.scores, picture=report(at.scored_strands, **pictured("hair"))
     log: at.log("score")
     benchmark: at.benchmark("score")
     conda: "../envs/evaluation.yaml"
@@ -37,8 +38,9 @@ rule score:
     shell:
         "python -m scripts.score --images {input.images:q} --cameras {input.cameras:q} --background {input.background:q}"
         " --mattes {input.mattes:q} --masks {input.masks:q} --orientation {input.orientation:q} --landmarks {input.landmarks:q}"
-        " --surface {input.surface:q} --model {input.model:q} --avatar {input.avatar:q} --truth {params.truth:q} --sequence {wildcards.sequence:q}"
-        " --settings {params.settings:q} --output {output:q} --log {log:q}"
+        " --surface {input.surface:q} --params {input.params:q} --model {input.model:q} --hair {input.hair:q} --avatar {input.avatar:q}"
+        " --truth {params.truth:q} --sequence {wildcards.sequence:q} --settings {params.settings:q} --output {output.scores:q}"
+        " --picture {output.picture:q} --log {log:q}"
 
 
 rule reenact:

@@ -55,6 +55,13 @@ def test_what_users_of_the_reference_bring_is_named_as_their_own() -> None:
         assert asset.note or asset.licence
 
 
+def test_strands_of_a_file_are_the_user_s() -> None:
+    config = load_config({"hair": {"initialiser": "file", "file": "a.abc"}}, gpu=False)
+    (asset,) = used_by({"hair": config.hair.model_dump(mode="json")})
+    assert asset.name == "own_strands" and asset.commercial is None and asset.redistribution is None
+    assert used_by({"hair": load_config({}, gpu=False).hair.model_dump(mode="json")}) == []
+
+
 def test_other_bytes_and_missing_packages_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     known = assets()["selfie"]
     for changed, error, says in (

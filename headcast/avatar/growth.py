@@ -19,6 +19,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from headcast.avatar.distance_grid import SignedDistanceGrid
+from headcast.avatar.groom import resample, scalp_faces, strand_lengths
 from headcast.avatar.hair_volume import CONSENSUS, HairView, hair_occupancy, pool_view
 from headcast.avatar.orientation_field import OrientationField, apply, orientation_field, principal
 from headcast.avatar.voxel_grid import VoxelGrid
@@ -78,9 +79,7 @@ def scalp_roots(
 
     Farthest-point order of area-uniform candidates: a progressive Poisson-disk set. CaptureError when the model has no scalp.
     """
-    on_scalp = faces[(scalp[faces] > 0.5).all(-1)]
-    if len(on_scalp) == 0:
-        raise CaptureError("hair growth", "the head model has no scalp", "use a head model with scalp weights")
+    on_scalp = faces[scalp_faces(faces, scalp)]
     generator = torch.Generator(device="cpu").manual_seed(seed)
     points = sample_surface(vertices.cpu(), on_scalp.cpu(), CANDIDATES * count, generator)[0].to(vertices)
     return points[farthest_order(points, count)]
@@ -209,24 +208,6 @@ def trace(
     return torch.stack(path, dim=1), counts
 
 
-def resample(paths: Float[Tensor, "n M 3"], count: int) -> Float[Tensor, "n P 3"]:
-    """``count`` points at equal arc length along each path, ends included; repeated points at the end do not matter."""
-    steps = (paths[:, 1:] - paths[:, :-1]).norm(dim=-1)
-    arc = functional.pad(steps.cumsum(1), (1, 0))
-    share = torch.linspace(0, 1, count, device=paths.device, dtype=paths.dtype)
-    wanted = (arc[:, -1:] * share).contiguous()
-    after = torch.searchsorted(arc.contiguous(), wanted).clamp(1, arc.shape[1] - 1)
-    low, high = torch.gather(arc, 1, after - 1), torch.gather(arc, 1, after)
-    weight = ((wanted - low) / (high - low).clamp_min(1e-9)).clamp(0, 1)[..., None]
-    pick = after[..., None].expand(-1, -1, 3)
-    return (1 - weight) * torch.gather(paths, 1, pick - 1) + weight * torch.gather(paths, 1, pick)
-
-
-def strand_lengths(strands: Float[Tensor, "n P 3"]) -> Float[Tensor, "n"]:
-    """The arc length of each strand (m)."""
-    return (strands[:, 1:] - strands[:, :-1]).norm(dim=-1).sum(-1)
-
-
 def stratified(count: int, lowest: float, seed: int) -> Float[Tensor, "n"]:
     """Numbers evenly spread over (lowest, 1) in random order."""
     generator = torch.Generator(device="cpu").manual_seed(seed)
@@ -242,7 +223,7 @@ def grow(
     paths, _ = trace(field, head, roots, shift, settings)
     paths = paths[strand_lengths(paths) >= settings.shortest][: settings.strands]
     if len(paths) == 0:
-        raise CaptureError("hair growth", "no strand is long enough", "check hair masks, head placement and growth.shortest")
+        raise CaptureError("hair growth", "no strand is long enough", "check hair masks, head placement and hair.shortest")
     strands = resample(paths, settings.points)
     strands[:, 1:] = head.push_out(strands[:, 1:], settings.clearance)
     return strands

@@ -159,3 +159,10 @@ def score_reprojection(
         for c, camera in enumerate(cameras)
     ]
     return _finite(np.mean, np.concatenate([np.zeros(0), *errors]))
+
+
+def score_field(angles_deg: Float[np.ndarray, "n"]) -> dict[str, float]:
+    """Angles between the field and true hair (degrees, NaN where no hair is near): median, 90 %, and the share of known ones."""
+    known = angles_deg[np.isfinite(angles_deg)]
+    median, most = np.percentile(known, [50, 90]) if known.size else (np.nan, np.nan)
+    return {"field_median_deg": float(median), "field_p90_deg": float(most), "field_near_hair": _share(known.size, angles_deg.size)}

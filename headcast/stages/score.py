@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,17 +10,24 @@ from typing import Any
 
 import numpy as np
 import torch
+from jaxtyping import Float, UInt8
+from PIL import Image
 
+from headcast.avatar.avatar import Avatar
+from headcast.avatar.canonical import skull_track
 from headcast.capture.camera import Camera
 from headcast.config import Fitting
 from headcast.evaluation import stage_scores as scoring
+from headcast.evaluation.strand_metrics import line_angles_deg
+from headcast.evaluation.strand_pictures import strand_sheet
 from headcast.evaluation.summary import clean
 from headcast.evaluation.surface_scores import FaceView, face_vertices, jitter_mm, score_surface
 from headcast.evaluation.truth_crop import inside_frame, orientation_to_crop, to_crop
-from headcast.formats.atomic import write_json
+from headcast.formats.atomic import atomic_path, write_json
 from headcast.formats.avatar_file import read_avatar
 from headcast.formats.frames import Images, read_cameras, read_images
 from headcast.formats.ground_truth import GroundTruth, open_ground_truth
+from headcast.formats.hair_file import read_hair, read_hair_surface
 from headcast.formats.maps import read_masks, read_mattes, read_orientations
 from headcast.formats.track import read_head_params, read_landmarks, read_surface
 from headcast.geometry.rotations import axis_angle_to_matrix
@@ -33,13 +41,20 @@ FIGURES = {
     "orientation": ("median_deg", "p90_deg", "coverage"),
     "landmarks": ("nme_percent", "jaw_nme_percent", "recall", "wild"),
     "fit": ("surface_median_mm", "surface_p90_mm", "reprojection_percent", "jitter_mm"),
+    "hair_strands": (
+        *(f"{figure}_{pair}" for pair in ("2mm_20deg", "3mm_30deg", "4mm_40deg") for figure in ("precision", "recall")),
+        *("inside_head", "field_median_deg", "field_p90_deg", "field_near_hair"),
+    ),
     "strands": ("precision_4mm_40deg", "recall_4mm_40deg"),
 }
+JPEG_QUALITY = 88
+MOST_VOXELS = 10_000
+"""So many voxels of the hair's surface, evenly chosen, have their direction compared."""
 
 
 @dataclass(frozen=True)
 class Inputs:
-    """The products of one sequence, its avatar, and where ground truth would be."""
+    """The products of one sequence, its avatar, and where ground truth would be; figures and picture to write."""
 
     images: Path
     cameras: Path
@@ -49,16 +64,20 @@ class Inputs:
     orientation: Path
     landmarks: Path
     surface: Path
+    params: Path
     model: Path
+    hair: Path
     avatar: Path
     truth: Path
     sequence: str
     output: Path
+    picture: Path
 
 
 def run(inputs: Inputs, fitting: Fitting, progress: Progress) -> Path:
-    """Score matting, labels, orientation, landmarks, fit and strands."""
+    """Score matting, labels, orientation, landmarks, fit and strands; show the strands beside the true ones."""
     truth = open_ground_truth(inputs.truth)
+    avatar = read_avatar(inputs.avatar)
     scores: dict[str, Any] = {stage: dict.fromkeys(names) for stage, names in FIGURES.items()}
     if truth is not None:
         maps = Maps(inputs, truth)
@@ -68,11 +87,14 @@ def run(inputs: Inputs, fitting: Fitting, progress: Progress) -> Path:
             "orientation": lambda: scoring.score_orientation(maps.orientation_errors()),
             "landmarks": lambda: score_landmarks(inputs, truth, maps),
             "fit": lambda: score_fit(inputs, truth, maps, fitting.model),
-            "strands": lambda: score_strands(inputs, truth),
+            "hair_strands": lambda: score_grown(inputs, truth),
+            "strands": lambda: score_strands(inputs, truth, avatar),
         }
         for number, (stage, measure) in enumerate(parts.items(), start=1):
             scores[stage] |= clean(measure())
             progress(number, len(parts), stage)
+    with atomic_path(inputs.picture) as temporary:
+        temporary.write_bytes(jpeg(strands_shown(inputs, truth, avatar)))
     return write_json(inputs.output, scores)
 
 
@@ -168,14 +190,65 @@ def score_fit(inputs: Inputs, truth: GroundTruth, maps: Maps, name: str) -> dict
     return figures
 
 
-def score_strands(inputs: Inputs, truth: GroundTruth) -> dict[str, float]:
+def score_grown(inputs: Inputs, truth: GroundTruth) -> dict[str, float]:
+    """Strands as training starts with them, and the field they were grown in, against the true strands of the first frame.
+
+    Everything is compared in the skull's frame as fitted. ``field_near_hair`` is the share of the surface's voxels that have true
+    hair within reach; the angles are those of these voxels.
+    """
+    groom, product = read_hair(inputs.hair)
+    figures = {"inside_head": float(product.facts["inside_head"])}
+    true = true_strands(truth, inputs.sequence)
+    if true is None:
+        return figures
+    local = true_in_skull_frame(inputs, true)
+    found = strand_figures(groom.points.numpy(), local)
+    figures |= {name: value for name, value in found.items() if name in FIGURES["hair_strands"]}
+    surface = read_hair_surface(inputs.hair)
+    if surface is None:
+        return figures
+    some = np.unique(np.linspace(0, len(surface.points) - 1, min(len(surface.points), MOST_VOXELS)).round().astype(int))
+    return figures | scoring.score_field(line_angles_deg(surface.directions.numpy()[some], surface.points.numpy()[some], local))
+
+
+def score_strands(inputs: Inputs, truth: GroundTruth, avatar: Avatar) -> dict[str, float]:
     """Strands of the avatar at rest against the true ones of the first frame."""
-    strands, avatar = truth.strands(inputs.sequence), read_avatar(inputs.avatar)
-    if strands is None or avatar.hair is None:
+    true = true_strands(truth, inputs.sequence)
+    if true is None or avatar.hair is None:
         return {}
     pose = tracked_pose(avatar, inputs.sequence, 0)
-    figures = strand_figures((avatar.hair.points.detach() @ pose.rotation.T + pose.translation).numpy(), strands[0])
+    figures = strand_figures((avatar.hair.points.detach() @ pose.rotation.T + pose.translation).numpy(), true)
     return {name: figures[name] for name in FIGURES["strands"]}
+
+
+def true_strands(truth: GroundTruth | None, sequence: str) -> Float[np.ndarray, "S P 3"] | None:
+    """The true strands (m, world) of the first frame; None where the capture does not carry them."""
+    strands = None if truth is None else truth.strands(sequence)
+    return None if strands is None else strands[0]
+
+
+def true_in_skull_frame(inputs: Inputs, strands: Float[np.ndarray, "S P 3"]) -> Float[np.ndarray, "S P 3"]:
+    """World points (m) of the first frame as the fitted skull has them."""
+    rotations, translations = skull_track(read_head_params(inputs.params)[0])
+    return (strands - translations[0].numpy()) @ rotations[0].numpy()
+
+
+def strands_shown(inputs: Inputs, truth: GroundTruth | None, avatar: Avatar) -> UInt8[np.ndarray, "H W 3"]:
+    """Strands as grown, as trained and as they truly are, from three sides."""
+    rows = [("start of training", read_hair(inputs.hair)[0].points.numpy())]
+    if avatar.hair is not None:
+        rows.append(("trained", avatar.hair.points.detach().numpy()))
+    true = true_strands(truth, inputs.sequence)
+    if true is not None:
+        rows.append(("truth", true_in_skull_frame(inputs, true)))
+    return strand_sheet(rows, avatar.canonical.vertices.numpy(), avatar.canonical.faces.numpy())
+
+
+def jpeg(picture: UInt8[np.ndarray, "H W 3"]) -> bytes:
+    """The picture as a file."""
+    stream = io.BytesIO()
+    Image.fromarray(picture).save(stream, format="jpeg", quality=JPEG_QUALITY)
+    return stream.getvalue()
 
 
 def rigid(rotation: np.ndarray, translation: np.ndarray) -> np.ndarray:

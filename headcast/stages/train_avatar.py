@@ -8,10 +8,11 @@ from pathlib import Path
 from typing import Any
 
 from headcast.assets import made_with, used_by
-from headcast.avatar.growth import GrowthSettings
+from headcast.avatar.strands import StrandHair
 from headcast.config import HeldOut, Training
 from headcast.delivery.licences import bill, identify
 from headcast.formats.avatar_file import write_avatar
+from headcast.formats.hair_file import KIND, read_hair
 from headcast.formats.manifest import read_product
 from headcast.formats.mesh_head_file import mesh_head_digest, read_mesh_head
 from headcast.formats.raw_list import read_raw
@@ -23,7 +24,6 @@ from headcast.process.signals import should_stop
 from headcast.stages.train_mesh_head import best_device, canonical_head, told
 from headcast.stages.training_views import Sources, gather
 from headcast.training.gaussian_head import train_avatar
-from headcast.training.hair import grow_hair
 
 
 @dataclass(frozen=True)
@@ -44,6 +44,7 @@ class Inputs:
     params: list[Path]
     model: Path
     mesh_head: Path
+    hair: Path
     state: Path
     code: str
     config: str
@@ -51,9 +52,10 @@ class Inputs:
 
 
 def run(inputs: Inputs, training: Training, held_out: HeldOut, progress: Progress) -> Path:
-    """Grow the hair, then train head and hair together, resuming when settings, inputs and code are the same."""
+    """Train head and hair together, resuming when settings, inputs and code are the same."""
     sources = Sources.of(inputs)
-    depends = {**sources.digests(), "mesh_head": mesh_head_digest(inputs.mesh_head)}
+    groom, grown = read_hair(inputs.hair)
+    depends = {**sources.digests(), "mesh_head": mesh_head_digest(inputs.mesh_head), "hair": grown.digest}
     settings = {"training": training.model_dump(mode="json"), "held_out": held_out.model_dump(mode="json")}
     views = gather(sources, held_out, training.size, "training")
     canonical = canonical_head(inputs.params[0], inputs.model)
@@ -61,14 +63,11 @@ def run(inputs: Inputs, training: Training, held_out: HeldOut, progress: Progres
     with open_store(
         inputs.state, fingerprint(code=inputs.code, settings=settings, inputs=depends), training.resume_training
     ) as store:
-        growth = GrowthSettings(strands=training.strands, points=training.points_per_strand, seed=training.seed)
-        mesh_head = read_mesh_head(inputs.mesh_head)
-        hair, _ = grow_hair(views, canonical, growth, mesh_head=mesh_head)
         avatar = train_avatar(
             views,
             canonical,
-            mesh_head,
-            hair,
+            read_mesh_head(inputs.mesh_head),
+            StrandHair(groom.points, groom.color, groom.width),
             facts["expression_names"],
             steps=training.steps,
             size=training.size,
@@ -91,7 +90,8 @@ def provenance(inputs: Inputs, config: dict[str, Any], depends: dict[str, Any], 
     """What the avatar was made of and with: configuration, code, hashes of all inputs, versions, and the bill of licences."""
     raw = [read_raw(path) for path in inputs.raw]
     subject = inputs.images[0].parent.parent.parent.name
-    versions = [read_product(path, kind).made_with for path, kind in Sources.of(inputs).products()]
+    products = [*Sources.of(inputs).products(), (inputs.hair, KIND)]
+    versions = [read_product(path, kind).made_with for path, kind in products]
     listed = joined([*versions, made_with()])
     entries = bill(identify(subject, raw[0]), used_by(config), listed)
     return {

@@ -77,15 +77,17 @@ class Sources:
         return tuple(path.parent.parent.name for path in self.images)
 
 
-def gather(sources: Sources, held_out: HeldOut, size: int, section: str) -> Views:
+def gather(sources: Sources, held_out: HeldOut, size: int, section: str, most_frames: int | None = None) -> Views:
     """Read every view of every sequence at ``size`` px; the last frames of each sequence and the named cameras are held out.
 
+    With ``most_frames`` only the first ones of each sequence are read; of one frame alone none is held out.
     ``OutOfResources`` before anything is read when they would not fit in memory; ``section`` is where their size is set.
     """
-    views = sum(len(read_images(path).views()) for path in sources.images)
+    found = [read_images(path) for path in sources.images]
+    views = sum(_frames(images, most_frames) * len(images.serials) for images in found)
     todo = f"lower {section}.size or extraction.max_frames, or take fewer cameras"
     logger.info(require_memory(section, memory_of_views(views, size), f"{views} views of {size} px", todo))
-    parts = [_sequence(sources, position, size) for position in range(len(sources.images))]
+    parts = [_sequence(sources, position, size, most_frames) for position in range(len(sources.images))]
     serials = sorted({serial for part in parts for serial in part["serials"]})
     absent = [serial for serial in held_out.cameras if serial not in serials]
     if len(absent) == len(held_out.cameras) and held_out.cameras:
@@ -122,27 +124,33 @@ def held_out_frames(count: int, fraction: float) -> np.ndarray:
     return np.arange(count) >= count - held
 
 
-def _sequence(sources: Sources, position: int, size: int) -> dict[str, Any]:
+def _frames(images: Images, most: int | None) -> int:
+    return images.frames if most is None else min(images.frames, most)
+
+
+def _sequence(sources: Sources, position: int, size: int, most_frames: int | None) -> dict[str, Any]:
     images, cameras = read_images(sources.images[position]), read_cameras(sources.cameras[position])
     background = read_background(sources.background[position])
     parameters, _ = read_head_params(sources.params[position])
     rows = _Reader(sources, position, images, size)
-    views = [rows.view(frame, serial) for frame, serial in images.views()]
+    frames = _frames(images, most_frames)
+    shown = [(frame, serial) for frame, serial in images.views() if frame < frames]
+    views = [rows.view(frame, serial) for frame, serial in shown]
     resized = {serial: camera.resize(size, size) for serial, camera in cameras.items()}
     visible = {serial: resize(background.visible(serial).astype(np.uint8) * 255, size, size) == 255 for serial in images.serials}
-    order = [serial for _, serial in images.views()]
+    order = [serial for _, serial in shown]
     return {
         **{
             name: np.stack([view[name] for view in views]) for name in ("images", "mattes", "hair", "labels", "angle", "confidence")
         },
-        "landmarks": rows.landmarks(),
+        "landmarks": rows.landmarks(frames),
         "visible": np.stack([visible[serial] for serial in order]),
         "K": np.stack([resized[serial].K for serial in order]),
         "world_to_camera": np.stack([resized[serial].world_to_camera for serial in order]),
         "serials": images.serials,
-        "frames": images.frames,
-        "times": np.array(images.times),
-        "parameters": parameters,
+        "frames": frames,
+        "times": np.array(images.times[:frames]),
+        "parameters": parameters.frames(slice(frames)),
     }
 
 
@@ -168,12 +176,12 @@ class _Reader:
             "confidence": confidence,
         }
 
-    def landmarks(self) -> np.ndarray:
-        """Landmarks at the working size, NaN where absent or not asked for."""
-        count = self.images.frames * len(self.images.serials)
+    def landmarks(self, frames: int) -> np.ndarray:
+        """Landmarks of the first ``frames`` at the working size, NaN where absent or not asked for."""
+        count = frames * len(self.images.serials)
         if self.points is None:
             return np.full((count, 68, 2), np.nan, np.float32)
-        return self.points.reshape(count, 68, 2) * (self.size / self.images.size)
+        return self.points[:frames].reshape(count, 68, 2) * (self.size / self.images.size)
 
     def _orientation(self, frame: int, serial: str) -> tuple[np.ndarray, np.ndarray]:
         if self.orientations is None:

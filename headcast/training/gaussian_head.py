@@ -286,7 +286,7 @@ def train_avatar(
 ) -> Avatar:
     """Train head and hair on the training views of all sequences and return the avatar (on ``device``).
 
-    ``mesh_head`` adds seeds where the fitted head has no surface; ``hair`` is where the strands start (``hair.grow_hair``)
+    ``mesh_head`` adds seeds where the fitted head has no surface; ``hair`` is where the strands start (``initial_hair``)
     and ``dynamics`` how they swing along the track (calmly by default; ``schedule.swing`` off: rigid with the skull).
     Resumes from ``store``. Raises ``Diverged`` when the optimiser leaves the finite numbers for good, ``KeyboardInterrupt`` with
     the state saved when ``stop()`` turns true.

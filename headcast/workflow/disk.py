@@ -76,6 +76,9 @@ GAUSSIAN = 170.0
 STRAND_POINT = 34.0
 HEAD = 5.6e6
 """An avatar: bytes of a Gaussian, of a point of a strand, and of the head that both are bound to."""
+ROOTED_POINT = 12.0
+HAIR_SURFACE = 1.35
+"""The strands that training starts with: bytes of a point, and of the surface that they were grown in, over voxels of 1 m."""
 CELL = 275.0
 MESH_HEAD = 7e6
 """A mesh head: bytes of a cell of its lattice (``grid`` cubed), and of the rest."""
@@ -89,11 +92,12 @@ def written(rule: str, volume: Volume, config: Config) -> float:
     """Bytes that a job of ``rule`` adds to the disk for a sequence of ``volume``."""
     if rule in RATES:
         return RATES[rule].bytes(volume)
-    training = config.training
-    trained = GAUSSIAN * training.gaussians + STRAND_POINT * training.strands * training.points_per_strand
+    strand_points = config.hair.strands * config.hair.points_per_strand
+    trained = GAUSSIAN * config.training.gaussians + STRAND_POINT * strand_points
     large = {
         "head_model": HEAD_MODEL,
         "train_mesh_head": MESH_HEAD + CELL * config.mesh_head.grid**3,
+        "grow_hair": HAIR_SURFACE / config.hair.voxel**2 + ROOTED_POINT * strand_points,
         "train_avatar": HEAD + (1 + STATE) * trained,
     }
     return large.get(rule, SMALL)

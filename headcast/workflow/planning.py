@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from headcast import layout
-from headcast.assets import obtained, used_by
+from headcast.assets import obtained, require_reader, used_by
 from headcast.capture.download import LINK
 from headcast.capture.raw import ACCESS, LAYOUTS, raw_files, recorded
 from headcast.config import Config
@@ -212,6 +212,23 @@ class Plan:
     def by_fit(self, **patterns: str) -> dict[str, str]:
         """``patterns`` where labels come from the fitted head, nothing where a network labels."""
         return patterns if self._config.hair_masks.backend == "embedded" else {}
+
+    @property
+    def strand_file(self) -> dict[str, Callable[[Wildcards], str]]:
+        """Input ``own``: the user's strands, with subject and sequence filled into their name; nothing where hair is grown."""
+        return {"own": self._strand_file} if self._config.hair.initialiser == "file" else {}
+
+    def _strand_file(self, wildcards: Wildcards) -> str:
+        name = str(self._config.hair.file)
+        for key in ("subject", "sequence"):
+            name = name.replace(f"{{{key}}}", getattr(wildcards, key))
+        with one_line():
+            if not Path(name).is_file():
+                todo = "place them there or change hair.file (docs/hair.md)"
+                raise AssetMissing(name, "the strands of hair.file are not there", todo)
+            if self._packages_too:
+                require_reader(Path(name))
+        return name
 
     @property
     def identity(self) -> dict[str, Callable[[Wildcards], list[str]]]:

@@ -10,12 +10,11 @@ import pytest
 import torch
 
 from headcast.avatar.distance_grid import SignedDistanceGrid
+from headcast.avatar.groom import resample, strand_lengths
 from headcast.avatar.growth import (
     GrowthSettings,
     farthest_order,
     grow_strands,
-    resample,
-    strand_lengths,
     stratified,
     thickness_slope,
     trace,

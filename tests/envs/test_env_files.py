@@ -53,7 +53,8 @@ CALLED_IN = {  # modules that a function imports when it is called, and the only
     ("headcast/imaging/landmarks.py", "mediapipe"): {"landmarks"},
     ("headcast/capture/download.py", "nersemble_data"): {"capture"},
 }
-OPTIONAL = {"gsplat", "diff_gaussian_rasterization", "face_alignment", "transformers"}  # used where the user installed them
+# used where the user installed them
+OPTIONAL = {"gsplat", "diff_gaussian_rasterization", "face_alignment", "transformers", "pxr", "alembic3d"}
 KEPT = {  # named without being imported, because the wheel below would bring any version of it
     ("capture", "opencv-python"): "nersemble-data",
 }

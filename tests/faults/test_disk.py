@@ -32,6 +32,7 @@ OUTPUTS = {
     "hair_masks": [f"{FOLDER}/masks"],
     "orientation_maps": [f"{FOLDER}/orientation_maps"],
     "train_mesh_head": [f"{FOLDER}/mesh_head.pth", f"{FOLDER}/state/train_mesh_head"],
+    "grow_hair": [f"{FOLDER}/hair_strands"],
     "train_avatar": [f"{FOLDER}/avatar.pth", f"{FOLDER}/state/train_avatar"],
     "evaluate": [f"{FOLDER}/evaluation"],
     "reenact": [f"{FOLDER}/reenactment"],

@@ -42,6 +42,7 @@ STAGES = (
     "orientation_maps",
     "doctor",
     "train_mesh_head",
+    "grow_hair",
     "train_avatar",
     "evaluate",
     "score",
@@ -49,7 +50,8 @@ STAGES = (
 )
 SETTINGS = smallest(
     mesh_head="{size: 32, steps: 6, grid: 12, save_every: 2}",
-    training="{size: 32, steps: 40, gaussians: 300, strands: 30, points_per_strand: 6, save_every: 5}",
+    hair="{size: 32, strands: 30, points_per_strand: 6}",
+    training="{size: 32, steps: 40, gaussians: 300, save_every: 5}",
     evaluation="{size: 32}",
     reenactment="{size: 32, repeats: 1}",
 )

@@ -1,4 +1,4 @@
-"""The kernels for CUDA compile without a GPU, by the compiler that comes with warp; what they compute is tested where there is one."""
+"""The kernels for CUDA compile without a GPU, by the compiler that comes with warp; what they compute needs one."""
 
 from __future__ import annotations
 

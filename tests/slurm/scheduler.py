@@ -45,7 +45,9 @@ def environment(**more: str) -> dict[str, str]:
 def tiny_demo(steps: int, save_every: int) -> list[str]:
     """The embedded subject alone with few cameras and frames, trained at the smallest sizes, long enough to be interrupted."""
     training = f"steps: {steps}, save_every: {save_every}, size: 32"
-    return smallest(mesh_head=f"{{{training}, grid: 12}}", training=f"{{{training}, gaussians: 500, strands: 100}}")
+    return smallest(
+        mesh_head=f"{{{training}, grid: 12}}", hair="{size: 32, strands: 100}", training=f"{{{training}, gaussians: 500}}"
+    )
 
 
 def edited_profile(name: str, target: Path, **keys: object) -> Path:

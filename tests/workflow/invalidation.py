@@ -25,9 +25,10 @@ def _own(*rules: str) -> frozenset[str]:
 
 
 AVATAR = _own("train_avatar", "evaluate", "score", "reenact")
-MESH = _own("train_mesh_head") | AVATAR
+GROWN = _own("grow_hair") | AVATAR
+MESH = _own("train_mesh_head") | GROWN
 DOCTOR = _each("doctor")
-ORIENTATION = _each("orientation_maps") | DOCTOR | AVATAR
+ORIENTATION = _each("orientation_maps") | DOCTOR | GROWN
 MASKS = _each("hair_masks", "orientation_maps") | DOCTOR | MESH
 MATTING = _each("matting") | MASKS
 FIT = _each("fit_head") | MASKS
@@ -44,6 +45,7 @@ AFTER: dict[str, frozenset[str]] = {
     "orientation_maps": ORIENTATION,
     "doctor": DOCTOR,
     "train_mesh_head": MESH,
+    "grow_hair": GROWN,
     "train_avatar": AVATAR,
     "evaluate": _own("evaluate"),
     "score": _own("score"),
@@ -206,6 +208,13 @@ def moved(bench: Bench) -> None:
         bench.data_root.symlink_to(bench.raw)
 
 
+def strands_of_a_file(bench: Bench) -> None:
+    """Hair is no longer grown."""
+    path = bench.at("raw/strands.npz")
+    bench.write(path, b"never read by a plan")
+    bench.set(hair=f"{{initialiser: file, file: {path}}}")
+
+
 def one_more_sequence(bench: Bench) -> None:
     """The avatar learns from a third sequence."""
     bench.add_sequence("EXP-2")
@@ -276,8 +285,11 @@ SETTINGS = (
     setting("orientation_maps", "{angles: 48}", "orientation_maps"),
     setting("doctor", "{allow_failures: [motion]}", "doctor"),
     setting("mesh_head", "{seed: 1}", "train_mesh_head"),
+    setting("hair", "{seed: 1}", "grow_hair"),
+    setting("hair", "{strands: 300}", "grow_hair"),
+    setting("hair", "{consensus: 0.8}", "grow_hair"),
+    row("a setting", "`hair: {initialiser: file, file: …}`", strands_of_a_file, "grow_hair"),
     setting("training", "{seed: 1}", "train_avatar"),
-    setting("training", "{strands: 300}", "train_avatar"),
     setting("training", "{save_every: 10}", "train_avatar"),
     setting("held_out", "{frames_fraction: 0.5}", "train_mesh_head"),
     setting("held_out", '{cameras: ["222200037"]}', "train_mesh_head"),
@@ -331,9 +343,12 @@ CODE = (
     code("geometry/tetrahedra", "train_mesh_head"),
     code("training/losses", "train_mesh_head"),
     code("rendering/splat_kernels", "train_mesh_head"),
-    code("avatar/growth", "train_avatar"),
+    code("avatar/growth", "grow_hair"),
+    code("formats/strand_files", "grow_hair"),
+    code("formats/hair_file", "grow_hair"),
     Row("code", "`headcast/evaluation/flip.py`", code("evaluation/flip").act, "`evaluate`, `score`", _own("evaluate", "score")),
     code("evaluation/surface_scores", "score"),
+    code("evaluation/strand_pictures", "score"),
     code("delivery/camera_paths", "reenact"),
     code("workflow/planning"),
     code("workflow/disk"),
@@ -379,6 +394,8 @@ PRODUCTS = (
     row("a product", "the folder `mattes/` is removed", removed("own/mattes")),
     row("a product", "a matte is cut or changed (found when it is read)", appended(MATTE)),
     row("a product", "`mesh_head.pth` is removed", removed("own/mesh_head.pth")),
+    row("a product", "`hair_strands/manifest.json`", appended("own/hair_strands/manifest.json", " "), "train_avatar"),
+    row("a product", "`hair_strands/manifest.json` is removed", removed("own/hair_strands/manifest.json")),
     row("a product", "`avatar.pth` is removed", removed("own/avatar.pth"), "train_avatar"),
     Row("a product", "`avatar.pth`", appended("own/avatar.pth"), "`evaluate`, `score`, `reenact`", AVATAR - _own("train_avatar")),
     row("a product", "the date of `avatar.pth`", touched("own/avatar.pth")),

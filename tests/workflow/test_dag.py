@@ -46,6 +46,7 @@ def test_every_stage_is_scored_against_ground_truth(finished: Path) -> None:
         "orientation": ["median_deg", "p90_deg"],
         "landmarks": ["nme_percent", "jaw_nme_percent", "recall"],
         "fit": ["surface_median_mm", "surface_p90_mm", "reprojection_percent", "jitter_mm"],
+        "hair_strands": ["precision_4mm_40deg", "recall_4mm_40deg", "precision_2mm_20deg", "field_median_deg", "field_p90_deg"],
         "strands": ["precision_4mm_40deg", "recall_4mm_40deg"],
     }
     for stage, names in promised.items():
@@ -53,6 +54,9 @@ def test_every_stage_is_scored_against_ground_truth(finished: Path) -> None:
             assert scores[stage][name] is not None, (stage, name)
     assert scores["matting"]["mean_abs_error"] < 0.03
     assert scores["landmarks"]["recall"] > 0.8
+    assert scores["hair_strands"]["inside_head"] == 0
+    assert scores["hair_strands"]["precision_2mm_20deg"] < scores["hair_strands"]["precision_4mm_40deg"]
+    assert (finished / FOLDER / "scores/strands.jpg").stat().st_size > 20_000
 
 
 def test_the_avatar_is_self_contained_and_its_hair_comes_off(

@@ -42,8 +42,9 @@ def test_twice_the_side_is_four_times_the_maps(capture_template: Path) -> None:
 
 
 def test_more_gaussians_and_strands_make_a_larger_avatar(capture_template: Path) -> None:
-    few, many = (settings(capture_template, training={"gaussians": n, "strands": n}) for n in (1_000, 100_000))
-    assert written("train_avatar", disk.NOTHING, many) > 2 * written("train_avatar", disk.NOTHING, few)
+    few, many = (settings(capture_template, training={"gaussians": n}, hair={"strands": n}) for n in (1_000, 100_000))
+    for rule in ("grow_hair", "train_avatar"):
+        assert written(rule, disk.NOTHING, many) > 2 * written(rule, disk.NOTHING, few)
 
 
 def test_a_run_that_does_not_fit_is_refused_with_the_figures(capture_template: Path, tmp_path: Path) -> None:

@@ -24,6 +24,7 @@ PRODUCTS = {
     "hair_masks": ["masks"],
     "orientation_maps": ["orientation_maps"],
     "train_mesh_head": ["mesh_head.pth"],
+    "grow_hair": ["hair_strands"],
     "train_avatar": ["avatar.pth"],
     "head_model": ["../../models/open.npz"],
 }

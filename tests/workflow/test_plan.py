@@ -6,13 +6,14 @@ import os
 import re
 import subprocess
 import sys
+from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
 
 ROOT = Path(__file__).parent.parent.parent
 AVATAR = "results/demo/HAIR/avatar.pth"
-SHARED = {"head_model", "train_mesh_head", "train_avatar"}
+SHARED = {"head_model", "train_mesh_head", "grow_hair", "train_avatar"}
 STAGES = SHARED | {"download", "extract_frames", "matting", "landmarks", "fit_head", "hair_masks", "orientation_maps", "doctor"}
 
 
@@ -51,7 +52,7 @@ def test_a_preprocessed_subject_needs_no_stage_before_the_fit(tmp_path: Path) ->
     subjects = "subjects={anna: {reader: gha, data_root: ready, fps: 25}}"
     done = snakemake("-n", "--config", subjects, "--", "results/anna/TALK/avatar.pth", folder=tmp_path)
     assert done.returncode == 0, done.stderr
-    expected = {"download", "import_gha", "head_model", "fit_head", "doctor", "train_mesh_head", "train_avatar"}
+    expected = {"download", "import_gha", "head_model", "fit_head", "doctor", "train_mesh_head", "grow_hair", "train_avatar"}
     assert set(jobs(done.stdout + done.stderr)) - {"total"} == expected
 
 
@@ -157,6 +158,8 @@ def test_every_rule_has_a_script_and_a_stage_and_their_interfaces_agree() -> Non
             flags.add("identity")
         if "params.fit" in rule:
             flags |= {"surface", "model"}
+        if "params.own" in rule:
+            flags.add("file")
         if not (ROOT / f"headcast/stages/{name}.py").exists():
             continue
         code = f"import dataclasses, headcast.stages.{name} as s; print(' '.join(f.name for f in dataclasses.fields(s.Inputs)))"
@@ -204,6 +207,28 @@ def test_a_network_without_its_weights_or_package_ends_the_plan(
     assert done.returncode == 3
     assert len(said) == 1 and said[0].startswith(f"headcast: {missing}: ")
     assert "licence" in said[0] or "pip install" in said[0]
+
+
+def test_strands_of_a_file_are_looked_for_before_anything_runs(tmp_path: Path) -> None:
+    wanted = "results/demo/HAIR/avatar.pth"
+    hair = {"hair": '{initialiser: file, file: "hair/{subject}_{sequence}.data"}'}
+    done = snakemake("-n", *config(**hair), wanted, folder=tmp_path)
+    said = [line for line in done.stderr.splitlines() if line.startswith("headcast: ")]
+    assert done.returncode == 3
+    assert said == [
+        "headcast: hair/demo_HAIR.data: the strands of hair.file are not there; place them there or change hair.file (docs/hair.md)"
+    ]
+    (tmp_path / "hair").mkdir()
+    (tmp_path / "hair/demo_HAIR.data").touch()
+    done = snakemake("-n", "-p", *config(**hair), wanted, folder=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert "--mesh-head results/demo/HAIR/mesh_head.pth --file hair/demo_HAIR.data --settings" in done.stdout + done.stderr
+    if find_spec("alembic3d") is None:
+        (tmp_path / "hair/demo.abc").touch()
+        unread = snakemake("-n", *config(hair="{initialiser: file, file: hair/demo.abc}"), wanted, folder=tmp_path)
+        assert unread.returncode == 3 and "headcast: alembic3d: reads demo.abc and is not installed" in unread.stderr
+    nameless = snakemake("-n", *config(hair="{initialiser: file}"), wanted, folder=tmp_path)
+    assert nameless.returncode == 2 and "headcast: hair: " in nameless.stderr and "docs/hair.md" in nameless.stderr
 
 
 def test_labels_by_a_network_do_not_wait_for_the_fit(tmp_path: Path) -> None:

@@ -19,6 +19,7 @@ from .tiny import AVATAR, FOLDER, options
 pytestmark = pytest.mark.workflow
 FILM = f"{FOLDER}/reenactment/reenactment.mp4"
 FIT = f"{FOLDER}/fit/frames.json"
+SCORES = f"{FOLDER}/scores.json"
 NO_NETWORK = {"https_proxy": "http://127.0.0.1:9", "http_proxy": "http://127.0.0.1:9"}
 
 
@@ -31,15 +32,24 @@ def summarised(finished: Path, raw: Path) -> Path:
 
 
 def test_the_report_holds_pictures_figures_run_times_versions_and_licences_without_a_network(summarised: Path, raw: Path) -> None:
-    done = snakemake("--report", "report.html", *options(raw), "evaluate_all", FILM, FIT, folder=summarised, **NO_NETWORK)
+    done = snakemake("--report", "report.html", *options(raw), "evaluate_all", FILM, FIT, SCORES, folder=summarised, **NO_NETWORK)
     assert done.returncode == 0, done.stderr[-3000:]
     report = (summarised / "report.html").read_text()
     assert "animatable Gaussian head avatars with strand hair" in report
-    pictures = ("comparison.png", "reenactment.mp4", "overlay.jpg", "residuals.png", "parameters.png", "turntable.mp4")
+    pictures = (
+        "comparison.png",
+        "reenactment.mp4",
+        "overlay.jpg",
+        "residuals.png",
+        "parameters.png",
+        "turntable.mp4",
+        "strands.jpg",
+    )
     for name in (*pictures, "doctor.html", "summary.html", "summary.csv"):
         assert name in report, name
     assert re.search(r"data:image/png;[^,]*base64,\w", report)
     assert "what the camera saw, what the avatar" in report and "over every view of some frames" in report
+    assert "Red runs across the face" in report
     for rule in ("train_avatar", "fit_head", "summarise"):
         assert f'"rule": "{rule}"' in report, rule
 
@@ -77,6 +87,7 @@ def test_the_avatar_names_configuration_code_versions_assets_and_licences(
         "hair_masks",
         "orientation_maps",
         "mesh_head",
+        "hair",
         "training",
         "held_out",
     } == set(facts["config"])

@@ -26,6 +26,7 @@ KEPT = (
     "landmarks",
     "params",
     "FLAME_params",
+    "hair_strands",
 )
 
 
