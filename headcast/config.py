@@ -180,6 +180,12 @@ class Training(Section):
     seed: int = 0
 
 
+class StrandExport(Section):
+    """The trained strands as files for other programs; usdc and abc need packages of the user's choice."""
+
+    formats: Annotated[list[Literal["npz", "ply", "usdc", "abc"]], Field(min_length=1)] = ["npz", "ply"]
+
+
 class Evaluation(Section):
     """Held-out views and the pictures of the report."""
 
@@ -208,6 +214,7 @@ SECTIONS: dict[str, type[Section]] = {
     "mesh_head": MeshHead,
     "hair": Hair,
     "training": Training,
+    "strand_export": StrandExport,
     "evaluation": Evaluation,
     "reenactment": Reenactment,
 }
@@ -239,6 +246,7 @@ class Config(Section):
     mesh_head: MeshHead = MeshHead()
     hair: Hair = Hair()
     training: Training = Training()
+    strand_export: StrandExport = StrandExport()
     evaluation: Evaluation = Evaluation()
     reenactment: Reenactment = Reenactment()
 

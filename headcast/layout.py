@@ -51,6 +51,7 @@ scores = f"{SEQUENCE}/scores.json"
 scored_strands = f"{SEQUENCE}/scores/strands.jpg"
 export_gha = product("export_gha")
 export_vhap = product("vhap")
+export_strands = product("strands")
 reenactment = f"{SEQUENCE}/reenactment/reenactment.mp4"
 summary_table = "results/summary.csv"
 summary_page = "results/summary.html"

@@ -77,3 +77,18 @@ rule export_gha:
         " --cameras {input.cameras:q} --background {input.background:q} --mattes {input.mattes:q} --masks {input.masks:q}"
         " --orientation {input.orientation:q} --landmarks {input.landmarks:q} --surface {input.surface:q} --model {input.model:q}"
         " --settings {params.settings:q} --output {output:q} --workers {threads} --log {log:q}"
+
+
+rule export_strands:
+    """Write the trained strands as files for other programs, bound to the canonical head."""
+    input: avatar=at.avatar
+    output: at.export_strands
+    log: at.log("export_strands")
+    benchmark: at.benchmark("export_strands")
+    conda: "../envs/evaluation.yaml"
+    params: code=code_hash("headcast.stages.export_strands"), settings=settings.settings("strand_export")
+    threads: 1
+    resources: mem_mb=doubling(4_000), runtime=30
+    message: "writing the strands of {wildcards.subject}/{wildcards.sequence}"
+    shell:
+        "python -m scripts.export_strands --avatar {input.avatar:q} --settings {params.settings:q} --output {output:q} --log {log:q}"

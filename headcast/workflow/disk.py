@@ -77,8 +77,10 @@ STRAND_POINT = 34.0
 HEAD = 5.6e6
 """An avatar: bytes of a Gaussian, of a point of a strand, and of the head that both are bound to."""
 ROOTED_POINT = 12.0
+WRITTEN_POINT = 50.0
 HAIR_SURFACE = 1.35
-"""The strands that training starts with: bytes of a point, and of the surface that they were grown in, over voxels of 1 m."""
+"""Bytes of a point of the strands that training starts with, of one in all formats for others, and of the surface that strands
+were grown in, over voxels of 1 m."""
 CELL = 275.0
 MESH_HEAD = 7e6
 """A mesh head: bytes of a cell of its lattice (``grid`` cubed), and of the rest."""
@@ -98,6 +100,7 @@ def written(rule: str, volume: Volume, config: Config) -> float:
         "head_model": HEAD_MODEL,
         "train_mesh_head": MESH_HEAD + CELL * config.mesh_head.grid**3,
         "grow_hair": HAIR_SURFACE / config.hair.voxel**2 + ROOTED_POINT * strand_points,
+        "export_strands": WRITTEN_POINT * strand_points,
         "train_avatar": HEAD + (1 + STATE) * trained,
     }
     return large.get(rule, SMALL)
