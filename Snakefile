@@ -33,7 +33,7 @@ shell.prefix(share_package(HERE))
 lead_jobs()
 lighten_jobs()
 
-wildcard_constraints: subject=plan.subject_pattern, sequence=NAME, model="|".join(HEAD_MODELS)
+wildcard_constraints: subject=plan.subject_pattern, other=plan.subject_pattern, sequence=NAME, model="|".join(HEAD_MODELS)
 
 include: "rules/capture.smk"
 include: "rules/imaging.smk"

@@ -52,6 +52,7 @@ scored_strands = f"{SEQUENCE}/scores/strands.jpg"
 export_gha = product("export_gha")
 export_vhap = product("vhap")
 export_strands = product("strands")
+swapped = SEQUENCE + "/swap/{other}/avatar.pth"
 reenactment = f"{SEQUENCE}/reenactment/reenactment.mp4"
 summary_table = "results/summary.csv"
 summary_page = "results/summary.html"

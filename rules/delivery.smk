@@ -92,3 +92,17 @@ rule export_strands:
     message: "writing the strands of {wildcards.subject}/{wildcards.sequence}"
     shell:
         "python -m scripts.export_strands --avatar {input.avatar:q} --settings {params.settings:q} --output {output:q} --log {log:q}"
+
+
+rule swap_hair:
+    """Give an avatar the hair of another subject's avatar of the same sequence, re-rooted on its scalp."""
+    input: avatar=at.avatar, other=at.avatar.replace("{subject}", "{other}")
+    output: at.swapped
+    log: at.log("swap_hair_{other}")
+    benchmark: at.benchmark("swap_hair_{other}")
+    conda: "../envs/evaluation.yaml"
+    params: code=code_hash("headcast.stages.swap_hair")
+    threads: 1
+    resources: mem_mb=doubling(4_000), runtime=30
+    message: "putting the hair of {wildcards.other} on {wildcards.subject}/{wildcards.sequence}"
+    shell: "python -m scripts.swap_hair --avatar {input.avatar:q} --other {input.other:q} --output {output:q} --log {log:q}"

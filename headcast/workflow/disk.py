@@ -101,6 +101,7 @@ def written(rule: str, volume: Volume, config: Config) -> float:
         "train_mesh_head": MESH_HEAD + CELL * config.mesh_head.grid**3,
         "grow_hair": HAIR_SURFACE / config.hair.voxel**2 + ROOTED_POINT * strand_points,
         "export_strands": WRITTEN_POINT * strand_points,
+        "swap_hair": HEAD + trained,
         "train_avatar": HEAD + (1 + STATE) * trained,
     }
     return large.get(rule, SMALL)

@@ -53,7 +53,7 @@ AFTER: dict[str, frozenset[str]] = {
     "everything": frozenset({"head_model"}) | _each("download") | FRAMES,
 }
 """A stage of both sequences and what follows from it; the avatar, its figures and its film belong to the first sequence."""
-ASIDE = ("import_gha", "export_gha", "import_vhap", "export_vhap", "export_strands", "fit_pictures", "summarise")
+ASIDE = ("import_gha", "export_gha", "import_vhap", "export_vhap", "export_strands", "swap_hair", "fit_pictures", "summarise")
 """Stages of which the finished run holds nothing."""
 NOTHING: frozenset[str] = frozenset()
 
