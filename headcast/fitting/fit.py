@@ -23,6 +23,7 @@ from headcast.fitting.gaze import eye_poses
 from headcast.fitting.initial import initial_placement
 from headcast.fitting.normal import State, Weights
 from headcast.fitting.observations import Observations, observe
+from headcast.fitting.photometric import Pictures, refine
 from headcast.fitting.solver import minimise
 from headcast.heads.model import HeadModel, HeadParameters, neutral_parameters
 from headcast.imaging.landmarks import Landmarks, eye_distances, projections, reproject
@@ -65,11 +66,13 @@ def fit(
     identity: Float[Tensor, "I"] | None = None,
     scale: Float[Tensor, ""] | None = None,
     weights: Weights | None = None,
+    pictures: Pictures | None = None,
     progress: Callable[[int, int], None] = _silent,
 ) -> Fitted:
     """Fit ``model`` to all frames and views.
 
-    ``identity`` (and ``scale``) hold these fixed. Raises ``CaptureError`` when no frame shows a face or an identity of another
+    ``identity`` (and ``scale``) hold these fixed. With ``pictures`` expression and placement are refined until skin keeps its looks
+    (`headcast.fitting.photometric`). Raises ``CaptureError`` when no frame shows a face or an identity of another
     size is given, ``Diverged`` when the cost is not finite.
     """
     weights = weights or (Weights() if len(landmarks.cameras) > 1 else ONE_CAMERA)
@@ -82,7 +85,10 @@ def fit(
         state = _share(state, observations, weights, max_iterations, progress)
     if identity is not None or len(state.expression) > KEY_FRAMES:
         state = _follow(state, observations, weights, max_iterations, progress)
-    eyes = eye_poses(landmarks, projections([cameras[s] for s in landmarks.cameras]), state, model, distance)
+    views = [cameras[serial] for serial in landmarks.cameras]
+    if pictures is not None:
+        state = refine(state, observations, weights, pictures, views, model)
+    eyes = eye_poses(landmarks, projections(views), state, model, distance)
     return describe(parameters(state, eyes, model), landmarks, cameras, model)
 
 

@@ -24,6 +24,19 @@ OVAL_WEIGHT = 0.3
 
 
 @dataclass(frozen=True)
+class Skin:
+    """What the pictures say of ``N`` points of the skin of each frame: the cost 0.5 dᵀ ``curvature`` d − ``pull`` d + ``floor`` of
+    a shift d (m, world) from ``places``; zero curvature where nothing is known.
+    """
+
+    basis: SurfacePoints
+    places: Float[np.ndarray, "F N 3"]
+    curvature: Float[np.ndarray, "F N 3 3"]
+    pull: Float[np.ndarray, "F N 3"]
+    floor: Float[np.ndarray, "F N"]
+
+
+@dataclass(frozen=True)
 class Observations:
     """Pixels F C L 2 with weights F C L (0 absent) of the points of ``basis``, and world → pixel matrices C 3 4."""
 
@@ -32,6 +45,7 @@ class Observations:
     matrices: Float[np.ndarray, "C 3 4"]
     focal: Float[np.ndarray, "C"]
     basis: SurfacePoints
+    skin: Skin | None = None
 
 
 def observe(landmarks: Landmarks, cameras: Mapping[str, Camera], model: HeadModel) -> Observations:
