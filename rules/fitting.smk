@@ -15,7 +15,8 @@ rule head_model:
 rule fit_head:
     """Fit the parametric head to the landmarks of all frames and views; one rigid track for driver and surface."""
     input:
-        cameras=at.cameras, landmarks=at.landmarks, model=at.head_model.format(model=settings.fitting.model), identity=plan.identity,
+        images=at.images, cameras=at.cameras, landmarks=at.landmarks, model=at.head_model.format(model=settings.fitting.model),
+        identity=plan.identity,
     output: params=at.driver_params, surface=at.surface_params
     log: at.log("fit_head")
     benchmark: at.benchmark("fit_head")
@@ -26,7 +27,8 @@ rule fit_head:
     resources: mem_mb=doubling(4_000), runtime=30
     message: "fitting the head of {wildcards.subject}/{wildcards.sequence}"
     shell:
-        "python -m scripts.fit_head --cameras {input.cameras:q} --landmarks {input.landmarks:q} --model {input.model:q}"
+        "python -m scripts.fit_head --images {input.images:q} --cameras {input.cameras:q} --landmarks {input.landmarks:q}"
+        " --model {input.model:q}"
         " {params.identity:q} --settings {params.settings:q} --params {output.params:q} --surface {output.surface:q} --log {log:q}"
 
 

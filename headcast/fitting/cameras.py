@@ -114,7 +114,7 @@ def _towards(
 def _seen_from(
     camera: Camera, world: Float[np.ndarray, "n 3"], pixels: Float[np.ndarray, "n 2"]
 ) -> tuple[Float[np.ndarray, "n 2"], Float[np.ndarray, "n 2 6"]]:
-    """Residuals (m at the point's depth) and their slopes by a turn (rad, camera axes) and a shift of the centre (m, camera axes)."""
+    """Residuals (m at the point's depth) and their slopes by a turn (rad) and a shift of the centre (m), camera axes."""
     local = world @ camera.world_to_camera[:3, :3].T + camera.world_to_camera[:3, 3]
     depth = local[:, 2:]
     rays = np.linalg.solve(camera.K, np.column_stack([pixels, np.ones(len(pixels))]).T).T

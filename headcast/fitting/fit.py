@@ -23,7 +23,8 @@ from headcast.fitting.gaze import eye_poses
 from headcast.fitting.initial import initial_placement
 from headcast.fitting.normal import State, Weights
 from headcast.fitting.observations import Observations, observe
-from headcast.fitting.photometric import Pictures, refine
+from headcast.fitting.patches import Pictures
+from headcast.fitting.photometric import refine
 from headcast.fitting.solver import minimise
 from headcast.heads.model import HeadModel, HeadParameters, neutral_parameters
 from headcast.imaging.landmarks import Landmarks, eye_distances, projections, reproject
@@ -120,8 +121,7 @@ def _share(
     """Identity and scale from at most `KEY_FRAMES` frames spread over the sequence; too far apart to be smooth in time."""
     frames = len(state.expression)
     keys = np.unique(np.linspace(0, frames - 1, min(frames, KEY_FRAMES)).round().astype(int))
-    chosen = replace(observations, pixels=observations.pixels[keys], weights=observations.weights[keys])
-    some = replace(state, **{name: getattr(state, name)[keys] for name in ("expression", "rotation", "translation")})
+    chosen, some = observations.at_frames(keys), state.at_frames(keys)
     still = replace(weights, expression_smooth=0.0, motion_smooth=0.0) if len(keys) < frames else weights
     for stage, limit in zip(_stages(still), (PLACING_ITERATIONS, iterations), strict=True):
         some = minimise(some, chosen, stage, True, min(limit, iterations), progress)

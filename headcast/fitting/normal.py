@@ -11,7 +11,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from scipy.spatial.transform import Rotation
 
 from headcast.fitting.observations import Observations, Skin
@@ -49,6 +49,10 @@ class State:
     scale: float
     bounds: Float[np.ndarray, "*E 2"] = field(default_factory=lambda: np.array([0.0, 1.0]))
     spread: Float[np.ndarray, "*E"] = field(default_factory=lambda: np.ones(()))
+
+    def at_frames(self, frames: Int[np.ndarray, "k"]) -> State:
+        """The unknowns of some frames."""
+        return replace(self, **{name: getattr(self, name)[frames] for name in ("expression", "rotation", "translation")})
 
     def moved(self, shared: Float[np.ndarray, "S"], framed: Float[np.ndarray, "F P"]) -> State:
         """The state after an increment of the shared (none, when they are constants) and the per-frame unknowns.
@@ -109,7 +113,7 @@ def data_terms(
 
 
 def skin_terms(points: Float[np.ndarray, "N 3"], skin: Skin, frame: int) -> Terms:
-    """Curvature and gradient of the photometric cost by each skin point of a frame, linear about where the pictures were looked at."""
+    """Curvature and gradient of the photometric cost by each skin point of a frame, and the cost: a parabola about ``places``."""
     off = points - skin.places[frame]
     pull = np.einsum("nij,nj->ni", skin.curvature[frame], off)
     gradient = pull - skin.pull[frame]

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Float, Int
 
 from headcast.capture.camera import Camera
 from headcast.heads.model import IRISES, HeadModel
@@ -46,6 +46,10 @@ class Observations:
     focal: Float[np.ndarray, "C"]
     basis: SurfacePoints
     skin: Skin | None = None
+
+    def at_frames(self, frames: Int[np.ndarray, "k"]) -> Observations:
+        """What is seen in some frames, without the skin."""
+        return replace(self, pixels=self.pixels[frames], weights=self.weights[frames], skin=None)
 
 
 def observe(landmarks: Landmarks, cameras: Mapping[str, Camera], model: HeadModel) -> Observations:
