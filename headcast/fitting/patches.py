@@ -27,6 +27,7 @@ Pictures = Callable[[int], Sequence[UInt8[np.ndarray, "H W 3"]]]
 
 SPACING = 0.012  # m between patches
 STEP, SIDE = 0.0015, 9  # m between a patch's samples; samples along its side, the outermost for slopes alone
+INNER = (SIDE - 2) ** 2
 PX_PER_METRE = 1000.0  # finer pictures are reduced to this
 MARGIN = 0.02  # m about the points that is kept of a picture
 SHADE = 0.003  # m, standard deviation of the blur that is taken off
@@ -45,8 +46,8 @@ THREADS = 2
 
 @dataclass(frozen=True)
 class Patches:
-    """``N`` points of the skin, for whom it matters surface points themselves: those of ``basis``, shifted by ``off`` (m, model
-    frame). ``axes`` N 3 3 are two tangents and the normal (columns)."""
+    """``N`` points of the skin: those of ``basis`` shifted by ``off`` (m, model frame), surface points like these. ``axes`` N 3 3 are
+    two tangents and the normal (columns)."""
 
     basis: SurfacePoints
     off: Float[np.ndarray, "N 3"]
@@ -155,12 +156,12 @@ def sample(grey: Grey, points: Float[np.ndarray, "N 3"], axes: Float[np.ndarray,
 
 def _normalised(raw: Float32[np.ndarray, "n s s"], index: Int[np.ndarray, "n"], sight: Float[np.ndarray, "n 3"]) -> Seen:
     """A shift along the normal looks like one along the tangents, as the line of ``sight`` (patch axes) runs."""
-    inner = raw[:, 1:-1, 1:-1].reshape(len(raw), -1)
+    inner = raw[:, 1:-1, 1:-1].reshape(len(raw), INNER)
     contrast = inner.std(axis=1)
     kept = contrast > GAIN * MIN_CONTRAST
     raw, inner, sight, contrast = raw[kept], inner[kept], sight[kept].astype(np.float32), contrast[kept, None]
-    first = (raw[:, 2:, 1:-1] - raw[:, :-2, 1:-1]).reshape(len(raw), -1) / (2 * STEP * contrast)
-    second = (raw[:, 1:-1, 2:] - raw[:, 1:-1, :-2]).reshape(len(raw), -1) / (2 * STEP * contrast)
+    first = (raw[:, 2:, 1:-1] - raw[:, :-2, 1:-1]).reshape(len(raw), INNER) / (2 * STEP * contrast)
+    second = (raw[:, 1:-1, 2:] - raw[:, 1:-1, :-2]).reshape(len(raw), INNER) / (2 * STEP * contrast)
     slopes = np.stack([first, second, -(first * sight[:, :1] + second * sight[:, 1:2]) / sight[:, 2:]], axis=-1)
     return Seen(
         index[kept],
@@ -175,7 +176,7 @@ def mean_looks(state: State, patches: Patches, greys: Sequence[Sequence[Grey]]) 
     """The mean of each patch over frames and views, of unit variance; views that do not look like it drop out."""
     places, axes = patches.placed(state)
     views = [sample(grey, places[f], axes[f]) for f, shown in enumerate(greys) for grey in shown]
-    mean = np.zeros((places.shape[1], (SIDE - 2) ** 2), np.float32)
+    mean = np.zeros((places.shape[1], INNER), np.float32)
     for sweep in range(SWEEPS):
         total = np.zeros_like(mean)
         for seen in views:

@@ -30,7 +30,7 @@ KEY_FRAMES = 24  # of which motion and shifts are found together
 ROUNDS, STEPS = 4, 3  # looks at the pictures, and Gauss-Newton steps after each
 FOLLOWING_ROUNDS, FOLLOWING_ITERATIONS = 2, 15
 OFF_MODEL = 0.002  # m: how far skin usually lies off the model
-PRIOR = 1.0
+PRIOR = 4.0  # times the expressions' pull to rest that the landmarks alone are fitted with
 DAMPING = 1e-3
 
 
