@@ -134,8 +134,8 @@ def jitter_mm(fitted: Float[np.ndarray, "F 4 4"], truth: Float[np.ndarray, "F 4 
 def expression_correlation(
     code: Float[np.ndarray, "F E"], names: Sequence[str], truth: Float[np.ndarray, "F U"], true_names: Sequence[str]
 ) -> float:
-    """Mean over the units that truly move, by `MOVING` or more, and that both models name, of the correlation over time of fitted and
-    true activation. A unit that stays still in the fit counts 0; NaN where there is none to compare.
+    """Correlation over time of fitted and true activation, the mean over the units that both models name and that truly move by
+    `MOVING` or more. A unit that stays still in the fit counts 0; NaN where there is none to compare.
     """
     found = []
     for unit, name in enumerate(true_names):

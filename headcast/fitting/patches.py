@@ -46,8 +46,8 @@ THREADS = 2
 
 @dataclass(frozen=True)
 class Patches:
-    """``N`` points of the skin: those of ``basis`` shifted by ``off`` (m, model frame), surface points like these. ``axes`` N 3 3 are
-    two tangents and the normal (columns)."""
+    """``N`` points of the skin, surface points like those of ``basis``, which they are ``off`` from (m, model frame). ``axes``
+    N 3 3 are two tangents and the normal (columns)."""
 
     basis: SurfacePoints
     off: Float[np.ndarray, "N 3"]
