@@ -12,7 +12,6 @@ import numpy as np
 from headcast.capture.camera import Camera
 from headcast.config import Fitting
 from headcast.errors import CaptureError
-from headcast.evaluation.summary import clean
 from headcast.fitting.cameras import CameraMove, CameraPrior, refine_cameras
 from headcast.fitting.fit import Fitted, fit
 from headcast.fitting.patches import Pictures
@@ -72,10 +71,11 @@ def pictures(images: Images, serials: Sequence[str]) -> Pictures:
 
 def describe_cameras(moves: Mapping[str, CameraMove], cameras: Mapping[str, Camera]) -> dict[str, dict[str, Any]]:
     """Every refined camera: how far it was moved, its residual before and after (px; null without landmarks), and its pose."""
-    return {
-        serial: clean({**asdict(move), "world_to_camera": cameras[serial].world_to_camera.tolist()})
+    told = {
+        serial: {name: value if np.isfinite(value) else None for name, value in asdict(move).items()}
         for serial, move in moves.items()
     }
+    return {serial: {**said, "world_to_camera": cameras[serial].world_to_camera.tolist()} for serial, said in told.items()}
 
 
 def require_faces(landmarks: Landmarks, allowed: float, path: Path) -> None:
