@@ -25,6 +25,7 @@ from headcast.fitting.normal import State, Weights
 from headcast.fitting.observations import Observations, observe
 from headcast.fitting.patches import Pictures
 from headcast.fitting.photometric import refine
+from headcast.fitting.silhouette import Mattes, shape
 from headcast.fitting.solver import minimise
 from headcast.heads.model import HeadModel, HeadParameters, neutral_parameters
 from headcast.imaging.landmarks import Landmarks, eye_distances, projections, reproject
@@ -68,12 +69,14 @@ def fit(
     scale: Float[Tensor, ""] | None = None,
     weights: Weights | None = None,
     pictures: Pictures | None = None,
+    mattes: Mattes | None = None,
     progress: Callable[[int, int], None] = _silent,
 ) -> Fitted:
     """Fit ``model`` to all frames and views.
 
     ``identity`` (and ``scale``) hold these fixed. With ``pictures`` expression and placement are refined until skin keeps its looks
-    (`headcast.fitting.photometric`). Raises ``CaptureError`` when no frame shows a face or an identity of another
+    (`headcast.fitting.photometric`); with ``mattes`` the outline of the face shapes the identity, unless that is given
+    (`headcast.fitting.silhouette`). Raises ``CaptureError`` when no frame shows a face or an identity of another
     size is given, ``Diverged`` when the cost is not finite.
     """
     weights = weights or (Weights() if len(landmarks.cameras) > 1 else ONE_CAMERA)
@@ -82,11 +85,13 @@ def fit(
     observations = observe(landmarks, cameras, model)
     distance = eye_distances(landmarks.points)
     state = _start(observations, distance, model, identity, scale)
+    views = [cameras[serial] for serial in landmarks.cameras]
     if identity is None:
         state = _share(state, observations, weights, max_iterations, progress)
-    if identity is not None or len(state.expression) > KEY_FRAMES:
+    if identity is None and mattes is not None:
+        state = shape(state, observations, weights, mattes, views, model, lambda some: parameters(some, None, model))
+    if identity is not None or mattes is not None or len(state.expression) > KEY_FRAMES:
         state = _follow(state, observations, weights, max_iterations, progress)
-    views = [cameras[serial] for serial in landmarks.cameras]
     if pictures is not None:
         state = refine(state, observations, weights, pictures, views, model)
     eyes = eye_poses(landmarks, projections(views), state, model, distance)
@@ -141,15 +146,15 @@ def _follow(
     return state
 
 
-def parameters(state: State, eye_pose: Float[np.ndarray, "F 6"], model: HeadModel) -> HeadParameters:
-    """The solution as head parameters; ``neck_pose`` keeps the bust at the mean rotation of the sequence."""
+def parameters(state: State, eye_pose: Float[np.ndarray, "F 6"] | None, model: HeadModel) -> HeadParameters:
+    """The solution as head parameters, eyes at rest where nothing is given; ``neck_pose`` keeps the bust at the mean rotation."""
     rotation = Rotation.from_matrix(state.rotation)
     bust = rotation.mean()
     found = {
         "identity": state.identity,
         "expression": state.expression,
         "neck_pose": (bust.inv() * rotation).as_rotvec(),
-        "eye_pose": eye_pose,
+        "eye_pose": np.zeros((len(state.expression), 6)) if eye_pose is None else eye_pose,
         "rotation": rotation.as_rotvec(),
         "translation": state.translation,
         "scale": np.asarray(state.scale),

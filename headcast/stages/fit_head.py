@@ -15,7 +15,10 @@ from headcast.errors import CaptureError
 from headcast.fitting.cameras import CameraMove, CameraPrior, refine_cameras
 from headcast.fitting.fit import Fitted, fit
 from headcast.fitting.patches import Pictures
+from headcast.fitting.silhouette import Mattes
 from headcast.formats.frames import Images, read_cameras, read_images
+from headcast.formats.maps import Mattes as MatteFiles
+from headcast.formats.maps import read_mattes
 from headcast.formats.track import read_detections, read_head_params, read_landmarks, write_head_params
 from headcast.heads import HeadModel, load_head_model
 from headcast.imaging.landmarks import Landmarks, consensus
@@ -24,7 +27,7 @@ from headcast.process.command import Progress
 
 @dataclass(frozen=True)
 class Inputs:
-    """Images, cameras, landmarks and model; the two products to write; a sequence whose identity to share, if any."""
+    """Images, cameras, landmarks and model; the two products to write; a sequence whose identity to share, and mattes, if any."""
 
     images: Path
     cameras: Path
@@ -33,6 +36,7 @@ class Inputs:
     params: Path
     surface: Path
     identity: Path | None = None
+    mattes: Path | None = None
 
 
 def run(inputs: Inputs, fitting: Fitting, progress: Progress) -> Path:
@@ -55,6 +59,7 @@ def run(inputs: Inputs, fitting: Fitting, progress: Progress) -> Path:
         identity=None if shared is None else shared.identity,
         scale=None if shared is None else shared.scale,
         pictures=pictures(images, landmarks.cameras) if fitting.photometric else None,
+        mattes=outlines(read_mattes(inputs.mattes), landmarks.cameras) if inputs.mattes else None,
         progress=progress,
     )
     facts = describe(fitted, model, next(iter(cameras.values())).width) | {"cameras": describe_cameras(moves, cameras)}
@@ -67,6 +72,11 @@ def run(inputs: Inputs, fitting: Fitting, progress: Progress) -> Path:
 def pictures(images: Images, serials: Sequence[str]) -> Pictures:
     """The images of a frame in the order of the landmarks' cameras."""
     return lambda frame: [images.image(frame, serial) for serial in serials]
+
+
+def outlines(mattes: MatteFiles, serials: Sequence[str]) -> Mattes:
+    """The mattes of a frame in the order of the landmarks' cameras."""
+    return lambda frame: [mattes.alpha(frame, serial) for serial in serials]
 
 
 def describe_cameras(moves: Mapping[str, CameraMove], cameras: Mapping[str, Camera]) -> dict[str, dict[str, Any]]:
