@@ -43,9 +43,9 @@ def test_the_border_is_found_by_how_far_the_head_is_too_large_or_too_small() -> 
     assert len(off) >= 10 and np.abs(np.median(off)) < 6e-4 and np.median(share) > 0.7
     centre = loaded_head().mean[CHOSEN].mean(axis=0)
     large, share = found((mesh.numpy() - centre) * 1.04 + centre, picture, camera)
-    assert np.median(large) < -1.5e-3 and np.median(share) > 0.6
+    assert np.median(large) < -6e-4 and large.min() < -2e-3 and np.median(share) > 0.6
     small, _ = found((mesh.numpy() - centre) * 0.985 + centre, picture, camera)
-    assert np.median(small) > 5e-4
+    assert np.median(small) > 2e-4
 
 
 def test_where_hair_goes_on_over_the_outline_nothing_is_known() -> None:
@@ -64,17 +64,21 @@ def subject() -> HeadParameters:
     return replace(neutral_parameters(head, FRAMES), identity=identity, rotation=turn)
 
 
-def test_outlines_shape_the_identity_where_landmarks_are_poor() -> None:
+def test_outlines_widen_a_face_that_landmarks_make_too_narrow() -> None:
     head, truth = loaded_head(), subject()
     vertices, cameras = head.vertices(truth), ring(np.array([0.0, 0.0, 0.08]), (-60, -40, -20, 20, 40, 60))
-    landmarks = seen(head.landmarks(vertices).numpy(), head.dense_landmarks(vertices).numpy(), cameras)
-    error = np.random.default_rng(2).normal(size=(1, 1, 546, 2)) * 5.0  # px: the same in all frames and views, as a detector's is
-    landmarks = replace(landmarks, points=landmarks.points + error[:, :, :68], dense=landmarks.dense + error[:, :, 68:])
+    narrow = np.array([0.95, 1.0, 1.0])  # a detector that takes faces for narrower than they are
+    points, dense = head.landmarks(vertices).numpy() * narrow, head.dense_landmarks(vertices).numpy() * narrow
+    landmarks = seen(points, dense, cameras, noise_px=0.5)
     pictures = [[matte(mesh, camera) for camera in cameras.values()] for mesh in vertices]
 
-    def missed(**more: object) -> float:
-        fitted = fit(landmarks, cameras, head, max_iterations=12, **more).parameters  # type: ignore[arg-type]
-        return float((head.vertices(fitted) - vertices)[:, CHOSEN].norm(dim=-1).mean())
+    side = CHOSEN[np.abs(head.mean[CHOSEN, 0]) > 0.05]
 
-    by_landmarks, by_outlines = missed(), missed(mattes=lambda frame: pictures[frame])
-    assert by_outlines < 0.9 * by_landmarks
+    def too_narrow(**more: object) -> float:
+        """By how much (m) the sides of the face lie too far in, in the frame that looks ahead."""
+        fitted = head.vertices(fit(landmarks, cameras, head, max_iterations=12, **more).parameters)  # type: ignore[arg-type]
+        return float((vertices[1, side, 0].abs() - fitted[1, side, 0].abs()).mean())
+
+    by_landmarks, by_outlines = too_narrow(), too_narrow(mattes=lambda frame: pictures[frame])
+    assert by_landmarks > 1e-3
+    assert abs(by_outlines) < 0.85 * by_landmarks
