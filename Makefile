@@ -6,10 +6,10 @@ BIN := $(VENV)/bin
 SNAKEMAKE := snakemake --cores $(CORES)
 DEMO := results/demo/HAIR
 
-.PHONY: help demo test lanes lint constraints clean
+.PHONY: help demo test lanes lint constraints fit-table clean
 help:
 	@sed -n 's/^# //p' Makefile
-	@echo "targets: demo test lanes lint constraints clean"
+	@echo "targets: demo test lanes lint constraints fit-table clean"
 
 $(VENV)/.installed: pyproject.toml constraints.txt
 	@test -n "$(PYTHON)" || { echo "headcast: Python 3.11 or 3.12 is needed; set PYTHON=/path/to/python3.11" >&2; exit 1; }
@@ -39,6 +39,10 @@ lint: $(VENV)/.installed
 
 constraints: $(VENV)/.installed
 	@$(BIN)/python tests/envs/freeze.py > constraints.new && mv constraints.new constraints.txt
+
+## How well heads are fitted, as docs/head_models.md shows: `make fit-table ARGS="--capture 901:/path/to/capture:256 --models open ict"`.
+fit-table: $(VENV)/.installed
+	@$(BIN)/python -m tests.fitting.fit_table $(ARGS)
 
 clean:
 	rm -rf results .snakemake

@@ -15,7 +15,8 @@ rule head_model:
 rule fit_head:
     """Fit the parametric head to the landmarks of all frames and views; one rigid track for driver and surface."""
     input:
-        cameras=at.cameras, landmarks=at.landmarks, model=at.head_model.format(model=settings.fitting.model), **plan.identity,
+        images=at.images, cameras=at.cameras, landmarks=at.landmarks, model=at.head_model.format(model=settings.fitting.model),
+        **plan.identity, **({"mattes": at.mattes} if settings.fitting.silhouette else {}),
     output: params=at.driver_params, surface=at.surface_params
     log: at.log("fit_head")
     benchmark: at.benchmark("fit_head")
@@ -23,11 +24,13 @@ rule fit_head:
     params:
         code=code_hash("headcast.stages.fit_head"), settings=settings.settings("fitting"),
         identity=lambda wildcards, input: ["--identity", *input.identity] if input.get("identity") else [],
+        mattes=lambda wildcards, input: ["--mattes", input.mattes] if input.get("mattes") else [],
     resources: mem_mb=doubling(4_000), runtime=30
     message: "fitting the head of {wildcards.subject}/{wildcards.sequence}"
     shell:
-        "python -m scripts.fit_head --cameras {input.cameras:q} --landmarks {input.landmarks:q} --model {input.model:q}"
-        " {params.identity:q} --settings {params.settings:q} --params {output.params:q} --surface {output.surface:q} --log {log:q}"
+        "python -m scripts.fit_head --images {input.images:q} --cameras {input.cameras:q} --landmarks {input.landmarks:q}"
+        " --model {input.model:q}"
+        " {params.identity:q} {params.mattes:q} --settings {params.settings:q} --params {output.params:q} --surface {output.surface:q} --log {log:q}"
 
 
 rule fit_pictures:

@@ -19,6 +19,7 @@ DEPTH_TOLERANCE = 0.002
 MIN_VIEWS = 2
 SPACING = 0.003
 SECOND_DIFFERENCE_GAIN = 6.0**0.5
+MOVING = 0.2
 
 Points = Float[np.ndarray, "P 3"]
 
@@ -128,6 +129,20 @@ def jitter_mm(fitted: Float[np.ndarray, "F 4 4"], truth: Float[np.ndarray, "F 4 
     error = _carried(fitted, points) - _carried(truth, points)
     second = error[:-2] - 2.0 * error[1:-1] + error[2:]
     return float(np.sqrt((second**2).sum(axis=-1).mean()) / SECOND_DIFFERENCE_GAIN * 1e3)
+
+
+def expression_correlation(
+    code: Float[np.ndarray, "F E"], names: Sequence[str], truth: Float[np.ndarray, "F U"], true_names: Sequence[str]
+) -> float:
+    """Correlation over time of fitted and true activation, the mean over the units that both models name and that truly move by
+    `MOVING` or more. A unit that stays still in the fit counts 0; NaN where there is none to compare.
+    """
+    found = []
+    for unit, name in enumerate(true_names):
+        if name in names and np.ptp(truth[:, unit]) >= MOVING:
+            fitted = code[:, list(names).index(name)]
+            found.append(float(np.corrcoef(fitted, truth[:, unit])[0, 1]) if np.ptp(fitted) > 0 else 0.0)
+    return float(np.mean(found)) if found else float("nan")
 
 
 def _carried(motion: Float[np.ndarray, "F 4 4"], points: Points) -> Float[np.ndarray, "F P 3"]:

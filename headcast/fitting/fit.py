@@ -23,6 +23,9 @@ from headcast.fitting.gaze import eye_poses
 from headcast.fitting.initial import initial_placement
 from headcast.fitting.normal import State, Weights
 from headcast.fitting.observations import Observations, observe
+from headcast.fitting.patches import Pictures
+from headcast.fitting.photometric import refine
+from headcast.fitting.silhouette import Mattes, shape
 from headcast.fitting.solver import minimise
 from headcast.heads.model import HeadModel, HeadParameters, neutral_parameters
 from headcast.imaging.landmarks import Landmarks, eye_distances, projections, reproject
@@ -65,11 +68,15 @@ def fit(
     identity: Float[Tensor, "I"] | None = None,
     scale: Float[Tensor, ""] | None = None,
     weights: Weights | None = None,
+    pictures: Pictures | None = None,
+    mattes: Mattes | None = None,
     progress: Callable[[int, int], None] = _silent,
 ) -> Fitted:
     """Fit ``model`` to all frames and views.
 
-    ``identity`` (and ``scale``) hold these fixed. Raises ``CaptureError`` when no frame shows a face or an identity of another
+    ``identity`` (and ``scale``) hold these fixed. With ``pictures`` expression and placement are refined until skin keeps its looks
+    (`headcast.fitting.photometric`); with ``mattes`` the outline of the face shapes the identity, unless that is given
+    (`headcast.fitting.silhouette`). Raises ``CaptureError`` when no frame shows a face or an identity of another
     size is given, ``Diverged`` when the cost is not finite.
     """
     weights = weights or (Weights() if len(landmarks.cameras) > 1 else ONE_CAMERA)
@@ -78,11 +85,16 @@ def fit(
     observations = observe(landmarks, cameras, model)
     distance = eye_distances(landmarks.points)
     state = _start(observations, distance, model, identity, scale)
+    views = [cameras[serial] for serial in landmarks.cameras]
     if identity is None:
         state = _share(state, observations, weights, max_iterations, progress)
-    if identity is not None or len(state.expression) > KEY_FRAMES:
+    if identity is None and mattes is not None:
+        state = shape(state, observations, weights, mattes, views, model, lambda some: parameters(some, None, model))
+    if identity is not None or mattes is not None or len(state.expression) > KEY_FRAMES:
         state = _follow(state, observations, weights, max_iterations, progress)
-    eyes = eye_poses(landmarks, projections([cameras[s] for s in landmarks.cameras]), state, model, distance)
+    if pictures is not None:
+        state = refine(state, observations, weights, pictures, views, model)
+    eyes = eye_poses(landmarks, projections(views), state, model, distance)
     return describe(parameters(state, eyes, model), landmarks, cameras, model)
 
 
@@ -114,8 +126,7 @@ def _share(
     """Identity and scale from at most `KEY_FRAMES` frames spread over the sequence; too far apart to be smooth in time."""
     frames = len(state.expression)
     keys = np.unique(np.linspace(0, frames - 1, min(frames, KEY_FRAMES)).round().astype(int))
-    chosen = replace(observations, pixels=observations.pixels[keys], weights=observations.weights[keys])
-    some = replace(state, **{name: getattr(state, name)[keys] for name in ("expression", "rotation", "translation")})
+    chosen, some = observations.at_frames(keys), state.at_frames(keys)
     still = replace(weights, expression_smooth=0.0, motion_smooth=0.0) if len(keys) < frames else weights
     for stage, limit in zip(_stages(still), (PLACING_ITERATIONS, iterations), strict=True):
         some = minimise(some, chosen, stage, True, min(limit, iterations), progress)
@@ -135,15 +146,15 @@ def _follow(
     return state
 
 
-def parameters(state: State, eye_pose: Float[np.ndarray, "F 6"], model: HeadModel) -> HeadParameters:
-    """The solution as head parameters; ``neck_pose`` keeps the bust at the mean rotation of the sequence."""
+def parameters(state: State, eye_pose: Float[np.ndarray, "F 6"] | None, model: HeadModel) -> HeadParameters:
+    """The solution as head parameters, eyes at rest where nothing is given; ``neck_pose`` keeps the bust at the mean rotation."""
     rotation = Rotation.from_matrix(state.rotation)
     bust = rotation.mean()
     found = {
         "identity": state.identity,
         "expression": state.expression,
         "neck_pose": (bust.inv() * rotation).as_rotvec(),
-        "eye_pose": eye_pose,
+        "eye_pose": np.zeros((len(state.expression), 6)) if eye_pose is None else eye_pose,
         "rotation": rotation.as_rotvec(),
         "translation": state.translation,
         "scale": np.asarray(state.scale),

@@ -7,13 +7,17 @@ grows with the number of cameras.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from scipy.spatial.transform import Rotation
 
-from headcast.fitting.observations import Observations
+from headcast.fitting.observations import Observations, Skin
+from headcast.heads.surface_points import SurfacePoints
+
+Terms = tuple[Float[np.ndarray, "n 3 3"], Float[np.ndarray, "n 3"], float]
 
 MIN_DEPTH = 0.05
 
@@ -45,6 +49,10 @@ class State:
     scale: float
     bounds: Float[np.ndarray, "*E 2"] = field(default_factory=lambda: np.array([0.0, 1.0]))
     spread: Float[np.ndarray, "*E"] = field(default_factory=lambda: np.ones(()))
+
+    def at_frames(self, frames: Int[np.ndarray, "k"]) -> State:
+        """The unknowns of some frames."""
+        return replace(self, **{name: getattr(self, name)[frames] for name in ("expression", "rotation", "translation")})
 
     def moved(self, shared: Float[np.ndarray, "S"], framed: Float[np.ndarray, "F P"]) -> State:
         """The state after an increment of the shared (none, when they are constants) and the per-frame unknowns.
@@ -104,6 +112,25 @@ def data_terms(
     return curvature, gradient[..., 0], cost
 
 
+def skin_terms(points: Float[np.ndarray, "N 3"], skin: Skin, frame: int) -> Terms:
+    """Curvature and gradient of the photometric cost by each skin point of a frame, and the cost: a parabola about ``places``."""
+    off = points - skin.places[frame]
+    pull = np.einsum("nij,nj->ni", skin.curvature[frame], off)
+    gradient = pull - skin.pull[frame]
+    return skin.curvature[frame], gradient, float((0.5 * pull * off - skin.pull[frame] * off).sum() + skin.floor[frame].sum())
+
+
+def _sources(observations: Observations, weights: Weights) -> list[tuple[SurfacePoints, Callable[[np.ndarray, int], Terms]]]:
+    """Points of the model, each set with its data terms at given places (m, world) in a frame."""
+    found: list[tuple[SurfacePoints, Callable[[np.ndarray, int], Terms]]] = [
+        (observations.basis, lambda points, frame: data_terms(points, observations, frame, weights))
+    ]
+    if observations.skin is not None:
+        skin = observations.skin
+        found.append((skin.basis, lambda points, frame: skin_terms(points, skin, frame)))
+    return found
+
+
 def moving_columns(local: Float[np.ndarray, "L 3"], rotation: Float[np.ndarray, "3 3"], scale: float) -> Float[np.ndarray, "L 3 7"]:
     """Derivative of a frame's points, turned back into the model frame and unscaled, by log scale, rotation and translation."""
     x, y, z = local.T
@@ -119,20 +146,22 @@ def assemble(state: State, observations: Observations, weights: Weights, shared:
     Everything happens in the model frame, where the derivatives by identity and expression of a linear model are constants.
     """
     frames, units = state.expression.shape
-    basis, components = observations.basis, len(state.identity) if shared else 0
+    components = len(state.identity) if shared else 0
     constant = 0 if shared else len(state.identity)
-    local = basis.points(state.identity, state.expression)
     scale_column = [components + units] if shared else []
     order = np.r_[:components, scale_column, components : components + units, np.arange(6) + components + units + 1].astype(int)
     blocks, gradients, cost = np.zeros((frames, len(order), len(order))), np.zeros((frames, len(order))), 0.0
-    for f in range(frames):
-        turn = state.scale * state.rotation[f]
-        curvature, gradient, value = data_terms(local[f] @ turn.T + state.translation[f], observations, f, weights)
-        moving = moving_columns(local[f], state.rotation[f], state.scale)
-        fixed = basis.slopes(state.identity, state.expression[f])[..., constant:]
-        block, slope = _frame_block(fixed, moving, turn.T @ curvature @ turn, gradient @ turn)
-        blocks[f], gradients[f] = block[np.ix_(order, order)], slope[order]
-        cost += value
+    for basis, terms in _sources(observations, weights):
+        local = basis.points(state.identity, state.expression)
+        for f in range(frames):
+            turn = state.scale * state.rotation[f]
+            curvature, gradient, value = terms(local[f] @ turn.T + state.translation[f], f)
+            moving = moving_columns(local[f], state.rotation[f], state.scale)
+            fixed = basis.slopes(state.identity, state.expression[f])[..., constant:]
+            block, slope = _frame_block(fixed, moving, turn.T @ curvature @ turn, gradient @ turn)
+            blocks[f] += block[np.ix_(order, order)]
+            gradients[f] += slope[order]
+            cost += value
     split = len(order) - units - 6
     system = System(
         shared=blocks[:, :split, :split].mean(axis=0),

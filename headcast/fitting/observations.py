@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Float, Int
 
 from headcast.capture.camera import Camera
 from headcast.heads.model import IRISES, HeadModel
@@ -24,6 +24,19 @@ OVAL_WEIGHT = 0.3
 
 
 @dataclass(frozen=True)
+class Skin:
+    """What the pictures say of ``N`` points of the skin of each frame: the cost 0.5 dᵀ ``curvature`` d − ``pull`` d + ``floor`` of
+    a shift d (m, world) from ``places``; zero curvature where nothing is known.
+    """
+
+    basis: SurfacePoints
+    places: Float[np.ndarray, "F N 3"]
+    curvature: Float[np.ndarray, "F N 3 3"]
+    pull: Float[np.ndarray, "F N 3"]
+    floor: Float[np.ndarray, "F N"]
+
+
+@dataclass(frozen=True)
 class Observations:
     """Pixels F C L 2 with weights F C L (0 absent) of the points of ``basis``, and world → pixel matrices C 3 4."""
 
@@ -32,6 +45,11 @@ class Observations:
     matrices: Float[np.ndarray, "C 3 4"]
     focal: Float[np.ndarray, "C"]
     basis: SurfacePoints
+    skin: Skin | None = None
+
+    def at_frames(self, frames: Int[np.ndarray, "k"]) -> Observations:
+        """What is seen in some frames, without the skin."""
+        return replace(self, pixels=self.pixels[frames], weights=self.weights[frames], skin=None)
 
 
 def observe(landmarks: Landmarks, cameras: Mapping[str, Camera], model: HeadModel) -> Observations:

@@ -47,7 +47,8 @@ def smoothness_cost(state: State, weights: Weights) -> float:
     return 0.5 * float((smoothness(state, weights) * motion_residuals(state) ** 2).sum()) if len(state.expression) > 2 else 0.0
 
 
-def _smoothness_gradient(state: State, weights: Weights) -> Float[np.ndarray, "F P"]:
+def smoothness_gradient(state: State, weights: Weights) -> Float[np.ndarray, "F P"]:
+    """Gradient of `smoothness_cost` by the per-frame unknowns."""
     gradient = np.zeros((len(state.expression), state.expression.shape[1] + 6))
     if len(gradient) > 2:
         pull = smoothness(state, weights) * motion_residuals(state)
@@ -109,8 +110,8 @@ def minimise(
     for iteration in range(iterations):
         if not np.isfinite(cost):
             raise Diverged("fit_head", f"the cost is not finite at iteration {iteration}", "look at the landmarks of this sequence")
-        gradient = system.framed_gradient + _smoothness_gradient(state, weights)
-        step = solve(system, smoothness(state, weights), gradient, _held(state, gradient), damping)
+        gradient = system.framed_gradient + smoothness_gradient(state, weights)
+        step = solve(system, smoothness(state, weights), gradient, held(state, gradient), damping)
         candidate = state.moved(*step)
         tried = assemble(candidate, observations, weights, shared)
         tried_cost = tried.cost + smoothness_cost(candidate, weights)
@@ -128,10 +129,11 @@ def minimise(
     return state
 
 
-def _held(state: State, gradient: Float[np.ndarray, "F P"]) -> Bool[np.ndarray, "F P"]:
+def held(state: State, gradient: Float[np.ndarray, "F P"]) -> Bool[np.ndarray, "F P"]:
+    """Expressions on a bound that the gradient pushes outwards."""
     units = state.expression.shape[1]
     push = gradient[:, :units]
-    held = np.zeros(gradient.shape, dtype=bool)
+    found = np.zeros(gradient.shape, dtype=bool)
     lower, upper = np.moveaxis(state.bounds, -1, 0)
-    held[:, :units] = ((state.expression <= lower) & (push > 0.0)) | ((state.expression >= upper) & (push < 0.0))
-    return held
+    found[:, :units] = ((state.expression <= lower) & (push > 0.0)) | ((state.expression >= upper) & (push < 0.0))
+    return found

@@ -17,6 +17,7 @@ from __future__ import annotations
 
 import json
 import lzma
+import re
 import zipfile
 import zlib
 from dataclasses import dataclass, fields
@@ -118,6 +119,14 @@ class GroundTruth:
     def geometry(self, sequence: str) -> dict[str, np.ndarray] | None:
         """``landmarks_3d`` F 68 3, ``vertices`` F V 3, ``head_rotation`` F 3 3, ``head_translation`` F 3 … (m, world)."""
         return _archive(self.root / sequence / "geometry.npz")
+
+    def expression_names(self) -> tuple[str, ...] | None:
+        """What the columns of ``expression`` in ``geometry`` are, left and right spelled as the head models spell them."""
+        arrays = _archive(self.root / "head.npz")
+        if arrays is None or "expression_names" not in arrays:
+            return None
+        names = (str(name) for name in arrays["expression_names"])
+        return tuple(re.sub(r"_([LR])$", lambda side: {"L": "Left", "R": "Right"}[side[1]], name) for name in names)
 
     def _share(self, kind: str, sequence: str, serial: str, frame: int) -> np.ndarray | None:
         found = self._plane(kind, sequence, serial, frame)

@@ -1,7 +1,7 @@
 """Landmarks of a sequence and the fitted head: one ``npz`` each, checked on both sides.
 
 ``landmarks/landmarks.npz``: ``points`` F C 68 2 px, ``confidence`` F C 68, ``dense`` F C 478 2 px; NaN where absent.
-``landmarks/detections.npz``: ``points`` F C 68 2 px as each view had them before the consensus.
+``landmarks/detections.npz``: the same three as each view had them before the consensus.
 ``params/parameters.npz`` and ``FLAME_params/parameters.npz``: the fields of ``HeadParameters``;
 ``FLAME_params/surface.npz``: ``vertices`` F V 3 m (world).
 """
@@ -22,7 +22,7 @@ from headcast.heads.model import HeadParameters
 from headcast.imaging.landmarks import Landmarks
 
 
-def write_landmarks(path: Path, landmarks: Landmarks, facts: dict[str, Any], detected: Float[np.ndarray, "F C 68 2"]) -> None:
+def write_landmarks(path: Path, landmarks: Landmarks, facts: dict[str, Any], detected: Landmarks) -> None:
     """Write the landmarks of a sequence, and what the views detected before they agreed."""
     with write_product(path, "landmarks") as writer:
         writer.facts |= {**facts, "cameras": list(landmarks.cameras)}
@@ -32,28 +32,35 @@ def write_landmarks(path: Path, landmarks: Landmarks, facts: dict[str, Any], det
             confidence=np.asarray(landmarks.confidence, np.float32),
             dense=np.asarray(landmarks.dense, np.float32),
         )
-        writer.add_arrays("detections.npz", points=np.asarray(detected, np.float32))
+        parts = {name: np.asarray(getattr(detected, name), np.float32) for name in ("points", "confidence", "dense")}
+        writer.add_arrays("detections.npz", **parts)
 
 
 def read_landmarks(path: Path) -> Landmarks:
     """Read landmarks; ``BadFile`` when shapes and cameras disagree."""
+    return _read_landmarks(path, "landmarks.npz")
+
+
+def _read_landmarks(path: Path, member: str) -> Landmarks:
     product = read_product(path, "landmarks")
-    arrays, cameras = product.arrays("landmarks.npz"), tuple(product.facts["cameras"])
-    frames = arrays["points"].shape[0]
+    arrays, cameras = product.arrays(member), tuple(product.facts["cameras"])
+    frames = arrays["points"].shape[0] if "points" in arrays else 0
     expected = {
         "points": (frames, len(cameras), 68, 2),
         "confidence": (frames, len(cameras), 68),
         "dense": (frames, len(cameras), 478, 2),
     }
     for name, shape in expected.items():
+        if name not in arrays:
+            raise BadFile(path, f"{member} has no {name}", "run the landmarks stage again")
         if arrays[name].shape != shape:
             raise BadFile(path, f"{name} has shape {arrays[name].shape}, expected {shape}", "run the landmarks stage again")
     return Landmarks(cameras=cameras, points=arrays["points"], confidence=arrays["confidence"], dense=arrays["dense"])
 
 
-def read_detections(path: Path) -> Float[np.ndarray, "F C 68 2"]:
-    """What each view detected before the consensus (px, NaN where absent)."""
-    return read_product(path, "landmarks").arrays("detections.npz")["points"]
+def read_detections(path: Path) -> Landmarks:
+    """What each view detected before the consensus."""
+    return _read_landmarks(path, "detections.npz")
 
 
 def write_head_params(

@@ -22,7 +22,7 @@ from headcast.geometry.rotations import axis_angle_to_matrix
 from headcast.heads.flame_build import RECIPE, build
 from headcast.heads.flame_files import EXPRESSIONS, IDENTITIES, JAW_JOINT, JOINTS, PARENTS, FlameArrays
 from headcast.heads.flame_points import JawPoints
-from headcast.heads.model import IRISES, Embedding, HeadParameters
+from headcast.heads.model import Embedding, HeadParameters, tracked_embedding
 from headcast.heads.regions import eyelids
 from headcast.heads.skinning import joint_transforms, pose_features, skin
 from headcast.heads.user_files import built
@@ -165,8 +165,11 @@ class FlameHead:
 
     def tracked_points(self) -> JawPoints:
         """The 68 and the dense points but the irises, as functions of identity, expression and jaw."""
-        dense = Embedding(self.dense_embedding.corners[: IRISES.start], self.dense_embedding.weights[: IRISES.start])
-        return JawPoints.of(self.arrays, (self.landmark_embedding, dense))
+        return self.surface_points(tracked_embedding(self.landmark_embedding, self.dense_embedding))
+
+    def surface_points(self, embedding: Embedding) -> JawPoints:
+        """Points of the surface as functions of identity, expression and jaw."""
+        return JawPoints.of(self.arrays, embedding)
 
     def landmarks(self, vertices: Float[Tensor, "F V 3"]) -> Float[Tensor, "F 68 3"]:
         """iBUG's 68 points on given vertices, the jaw as seen from the front."""

@@ -6,7 +6,6 @@ holds identity, expression and the pose corrective of R.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -38,10 +37,9 @@ class JawPoints:
     joint_shapes: Float[np.ndarray, "n 3"]
 
     @classmethod
-    def of(cls, arrays: FlameArrays, embeddings: Sequence[Embedding]) -> JawPoints:
-        """The points of ``embeddings``, one after the other."""
-        corners = np.concatenate([embedding.corners for embedding in embeddings]).reshape(-1)
-        weights = np.concatenate([embedding.weights for embedding in embeddings])
+    def of(cls, arrays: FlameArrays, embedding: Embedding) -> JawPoints:
+        """The points of an embedding; rows without one are not known."""
+        corners, weights = embedding.corners.reshape(-1), embedding.weights
         shapes = np.concatenate([arrays.identity, arrays.expression])
         regressor = arrays.joints[JAW_JOINT]
         return cls(

@@ -16,7 +16,7 @@ import numpy as np
 import torch
 
 from headcast.geometry.rotations import axis_angle_to_matrix
-from headcast.heads.model import IRISES, Embedding, HeadParameters
+from headcast.heads.model import Embedding, HeadParameters, tracked_embedding
 from headcast.heads.regions import eyelids
 from headcast.heads.surface_points import PointBasis
 
@@ -103,13 +103,12 @@ class LinearHead:
 
     def tracked_points(self) -> PointBasis:
         """The 68 and the dense points but the irises, as a linear model."""
+        return self.surface_points(tracked_embedding(self.landmark_embedding, self.dense_embedding))
 
-        def embedded(vertices: Float[np.ndarray, "*n V 3"]) -> Float[np.ndarray, "*n L 3"]:
-            dense = self.dense_embedding.on(vertices)[..., : IRISES.start, :]
-            return np.concatenate([self.landmark_embedding.on(vertices), dense], axis=-2)
-
-        identity, expression = embedded(self.identity_basis), embedded(self.expression_basis)
-        return PointBasis(embedded(self.mean), identity.transpose(1, 2, 0), expression.transpose(1, 2, 0))
+    def surface_points(self, embedding: Embedding) -> PointBasis:
+        """Points of the surface as a linear model."""
+        identity, expression = embedding.on(self.identity_basis), embedding.on(self.expression_basis)
+        return PointBasis(embedding.on(self.mean), identity.transpose(1, 2, 0), expression.transpose(1, 2, 0))
 
     def neutral(self, identity: Float[Tensor, "I"]) -> Float[Tensor, "V 3"]:
         """The neutral head of an identity (standard deviations), model frame, metres."""

@@ -10,6 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass, fields, replace
 from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
+import numpy as np
 import torch
 
 from headcast.geometry.rotations import axis_angle_to_matrix
@@ -17,7 +18,6 @@ from headcast.geometry.rotations import axis_angle_to_matrix
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    import numpy as np
     from jaxtyping import Bool, Float, Int
     from torch import Tensor
 
@@ -126,6 +126,8 @@ class HeadModel(Protocol):
 
     def tracked_points(self) -> SurfacePoints: ...
 
+    def surface_points(self, embedding: Embedding) -> SurfacePoints: ...
+
     def neutral(self, identity: Float[Tensor, "I"]) -> Float[Tensor, "V 3"]: ...
 
     def vertices(self, parameters: HeadParameters) -> Float[Tensor, "F V 3"]: ...
@@ -151,3 +153,10 @@ class Embedding:
     def on(self, vertices: Float[np.ndarray, "*f V 3"]) -> Float[np.ndarray, "*f L 3"]:
         """The points on arrays of vertices."""
         return (vertices[..., self.corners, :] * self.weights[..., None]).sum(axis=-2)
+
+
+def tracked_embedding(landmarks: Embedding, dense: Embedding) -> Embedding:
+    """The 68 points, then the dense ones but the irises."""
+    still = slice(IRISES.start)
+    corners, weights = np.concatenate([landmarks.corners, dense.corners[still]]), [landmarks.weights, dense.weights[still]]
+    return Embedding(corners, np.concatenate(weights))

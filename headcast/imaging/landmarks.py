@@ -177,13 +177,13 @@ def _solve(rows: Float[np.ndarray, "C N 2 4"], weight: Float[np.ndarray, "C N"])
     return -np.linalg.solve(normal[:, :3, :3] + ridge, normal[:, :3, 3:])[..., 0]
 
 
-def consensus(landmarks: Landmarks, cameras: Mapping[str, Camera]) -> Landmarks:
+def consensus(landmarks: Landmarks, cameras: Mapping[str, Camera], own_share: float = OWN_SHARE) -> Landmarks:
     """Landmarks on which the views agree.
 
     What each point slides with the viewing direction is taken out first (`headcast.imaging.view_bias`). Each point is triangulated
     robustly over the views of its frame. A view whose median point misses by more than
     `WRONG_VIEW` eye distances is dropped; a point that misses by more than `OUTLIER` (on the jaw, which slides with the view,
-    `JAW_OUTLIER`) becomes NaN; the rest moves to the reprojection, of its own place `OWN_SHARE` remains. Nothing is added where a
+    `JAW_OUTLIER`) becomes NaN; the rest moves to the reprojection, of its own place ``own_share`` remains. Nothing is added where a
     view has no detection. A point that no second view sees stays as it is, with low confidence.
     """
     matrices = projections([cameras[serial] for serial in landmarks.cameras])
@@ -197,10 +197,10 @@ def consensus(landmarks: Landmarks, cameras: Mapping[str, Camera]) -> Landmarks:
         wrong = _wrong_views(miss, distance[f])
         points[f, wrong], dense[f, wrong], confidence[f, wrong] = np.nan, np.nan, 0.0
         miss[wrong] = np.nan
-        points[f], share = _agree(points[f], world, miss, matrices, tolerance * distance[f])
+        points[f], share = _agree(points[f], world, miss, matrices, tolerance * distance[f], own_share)
         confidence[f] *= share
         world, miss = triangulate(dense[f], matrices, distance[f])
-        dense[f], _ = _agree(dense[f], world, miss, matrices, np.full(DENSE, OUTLIER * distance[f]))
+        dense[f], _ = _agree(dense[f], world, miss, matrices, np.full(DENSE, OUTLIER * distance[f]), own_share)
     dropped = np.isfinite(landmarks.points[..., 0]).sum() - np.isfinite(points[..., 0]).sum()
     logger.info("consensus: %d of %d points dropped", dropped, np.isfinite(landmarks.points[..., 0]).sum())
     return replace(landmarks, points=points, dense=dense, confidence=confidence)
@@ -228,13 +228,14 @@ def _agree(
     miss: Float[np.ndarray, "C N"],
     matrices: Float[np.ndarray, "C 3 4"],
     tolerance: Float[np.ndarray, "N"],
+    own_share: float,
 ) -> tuple[Float[np.ndarray, "C N 2"], Float[np.ndarray, "C N"]]:
     """Points pulled to their reprojection, outliers NaN; and how far each is to be trusted, in [0, 1]."""
     confirmed = np.isfinite(miss)
     with np.errstate(invalid="ignore"):
         outlier = confirmed & (miss > tolerance)
         trust = np.where(confirmed, 1.0 / (1.0 + (miss / (0.5 * tolerance)) ** 2), UNCONFIRMED)
-    blended = OWN_SHARE * points + (1.0 - OWN_SHARE) * reproject(world, matrices)
+    blended = own_share * points + (1.0 - own_share) * reproject(world, matrices)
     agreed = np.where(confirmed[..., None], blended, points)
     agreed[outlier] = np.nan
     return agreed, np.where(np.isfinite(agreed[..., 0]), trust, 0.0)

@@ -84,7 +84,9 @@ class Evidence:
         )
         self.background, self.surface = read_background(inputs.background), read_surface(inputs.surface)
         self.landmarks = read_landmarks(inputs.landmarks)
-        self.rig = observe({serial: self.cameras[serial] for serial in self.images.serials}, read_detections(inputs.landmarks))
+        self.rig = observe(
+            {serial: self.cameras[serial] for serial in self.images.serials}, read_detections(inputs.landmarks).points
+        )
         self.frames = evenly(self.images.frames, frames)
         products: Mapping[str, Any] = dict(zip(MEMBERS, (self.images, self.mattes, self.masks, self.orientations), strict=True))
         self.hashes = {kind: self._hashes(kind, opened.product) for kind, opened in products.items()}

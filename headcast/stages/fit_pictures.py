@@ -6,6 +6,7 @@ import io
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from jaxtyping import Float, UInt8
@@ -54,11 +55,12 @@ def run(inputs: Inputs, fitting: Fitting, progress: Progress) -> Path:
         read_landmarks(inputs.landmarks),
         load_head_model(fitting.model, inputs.model),
     )
-    parameters, _ = read_head_params(inputs.surface)
+    parameters, facts = read_head_params(inputs.surface)
     vertices, cameras = read_surface(inputs.surface), read_cameras(inputs.cameras)
+    refined = facts.get("cameras", {})
     fitted = describe(parameters, landmarks, cameras, model)
     fits = figures.judge(fitted.reprojection_px, eye_distances(landmarks.points), images.times)
-    _write_jpeg(inputs.overlay, sheet(images, landmarks, cameras, fitted, vertices, model, fits, progress))
+    _write_jpeg(inputs.overlay, sheet(images, landmarks, cameras, fitted, vertices, model, fits, refined, progress))
     failed = [fit.frame for fit in fits if fit.failed]
     _write(inputs.residuals, png(figures.residual_plot(fits, fitted.reprojection_px, landmarks.cameras)))
     _write(inputs.parameters, png(figures.parameter_plot(parameters, model, failed)))
@@ -66,7 +68,7 @@ def run(inputs: Inputs, fitting: Fitting, progress: Progress) -> Path:
     rotation = axis_angle_to_matrix(parameters.rotation[best]).numpy()
     turn = figures.turntable(vertices[best].astype(np.float64), rotation, model, TURN_FRAMES, TURN_SIZE)
     write_video(inputs.turntable, turn, TURN_FPS)
-    return write_record(inputs.frames, fits)
+    return write_record(inputs.frames, fits, refined)
 
 
 def sheet(
@@ -77,6 +79,7 @@ def sheet(
     vertices: Float[np.ndarray, "F V 3"],
     model: HeadModel,
     fits: Sequence[FrameFit],
+    refined: Mapping[str, Any],
     progress: Progress,
 ) -> UInt8[np.ndarray, "H W 3"]:
     """Every view of some frames, failed ones among them."""
@@ -92,23 +95,26 @@ def sheet(
                 cameras[serial].project(fitted.landmarks_3d[frame]),
             )
             drawn = figures.overlay(view, model, fits[frame].failed)
-            tiles.append((_label(serial, fits[frame], float(fitted.reprojection_px[frame, column])), drawn))
+            tiles.append((_label(serial, fits[frame], float(fitted.reprojection_px[frame, column]), refined.get(serial)), drawn))
         progress(done, len(chosen))
     return figures.overlay_sheet(tiles, len(landmarks.cameras))
 
 
-def _label(serial: str, fit: FrameFit, residual_px: float) -> str:
+def _label(serial: str, fit: FrameFit, residual_px: float, refined: Mapping[str, Any] | None) -> str:
     said = f"{residual_px:.1f} px" if np.isfinite(residual_px) else "no landmarks"
+    if refined and refined["before_px"] is not None:
+        said += f" · pose {refined['before_px']:.1f} → {refined['after_px']:.1f} px"
     return f"{serial} · {fit.frame} · {said}" + (" · FAILED" if fit.failed else "")
 
 
-def write_record(path: Path, fits: Sequence[FrameFit]) -> Path:
-    """Every frame with its residual, the failed ones named with the reason."""
+def write_record(path: Path, fits: Sequence[FrameFit], refined: Mapping[str, Any]) -> Path:
+    """Every frame with its residual, the failed ones named with the reason; the cameras whose poses were refined for the fit."""
     content = {
         "limit": figures.LARGE_RESIDUAL,
         "share": "mean residual of all views with landmarks as share of the distance of the outer eye corners",
         "failed": [{"frame": fit.frame, "why": fit.state} for fit in fits if fit.failed],
         "frames": [asdict(fit) for fit in fits],
+        "refined_cameras": dict(refined),
     }
     return write_json(path, clean(content))
 

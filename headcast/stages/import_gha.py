@@ -109,4 +109,5 @@ def write_imported_landmarks(path: Path, source: Preprocessed, size: int) -> Non
     confidence = np.where(known, np.clip(given[..., 2], 0, 1), 0.0)
     dense = np.full((*points.shape[:2], DENSE, 2), np.nan)
     facts: dict[str, Any] = {"backend": "gha", "frames": len(points), "size": size, "views_with_face": int(known.any(-1).sum())}
-    write_landmarks(path, Landmarks(tuple(source.serials), points, confidence, dense), facts, points)
+    landmarks = Landmarks(tuple(source.serials), points, confidence, dense)
+    write_landmarks(path, landmarks, facts, landmarks)

@@ -47,7 +47,7 @@ def run(inputs: Inputs, landmarks: LandmarkDetection, progress: Progress) -> Pat
         )
     agreed = consensus(raw, cameras)
     facts = {"backend": landmarks.backend, "weights": digests(weights), "frames": images.frames, "size": images.size}
-    write_landmarks(inputs.output, agreed, {**facts, "views_with_face": int(seen.sum())}, raw.points)
+    write_landmarks(inputs.output, agreed, {**facts, "views_with_face": int(seen.sum())}, raw)
     return inputs.output
 
 

@@ -21,7 +21,7 @@ from headcast.evaluation import stage_scores as scoring
 from headcast.evaluation.strand_metrics import line_angles_deg
 from headcast.evaluation.strand_pictures import strand_sheet
 from headcast.evaluation.summary import clean
-from headcast.evaluation.surface_scores import FaceView, face_vertices, jitter_mm, score_surface
+from headcast.evaluation.surface_scores import FaceView, expression_correlation, face_vertices, jitter_mm, score_surface
 from headcast.evaluation.truth_crop import inside_frame, orientation_to_crop, to_crop
 from headcast.formats.atomic import atomic_path, write_json
 from headcast.formats.avatar_file import read_avatar
@@ -40,7 +40,7 @@ FIGURES = {
     "labels": ("hair_iou", "hair_iou_worst_view", "face_iou", "face_iou_worst_view"),
     "orientation": ("median_deg", "p90_deg", "coverage"),
     "landmarks": ("nme_percent", "jaw_nme_percent", "recall", "wild"),
-    "fit": ("surface_median_mm", "surface_p90_mm", "reprojection_percent", "jitter_mm"),
+    "fit": ("surface_median_mm", "surface_p90_mm", "reprojection_percent", "jitter_mm", "expression_correlation"),
     "hair_strands": (
         *(f"{figure}_{pair}" for pair in ("2mm_20deg", "3mm_30deg", "4mm_40deg") for figure in ("precision", "recall")),
         *("inside_head", "field_median_deg", "field_p90_deg", "field_near_hair"),
@@ -187,6 +187,10 @@ def score_fit(inputs: Inputs, truth: GroundTruth, maps: Maps, name: str) -> dict
     motion = rigid(axis_angle_to_matrix(parameters.rotation).numpy(), parameters.translation.numpy())
     figures |= score_surface(frames, outer)
     figures["jitter_mm"] = jitter_mm(motion, true_motion, true_vertices[0][face])
+    names = truth.expression_names()
+    if names is not None and "expression" in geometry:
+        code, true_code = parameters.expression.numpy(), geometry["expression"][frames_of_truth]
+        figures["expression_correlation"] = expression_correlation(code, model.expression_names, true_code, names)
     return figures
 
 

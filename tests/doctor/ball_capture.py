@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cache
 from pathlib import Path
 
@@ -56,7 +56,8 @@ class BallCapture:
         self._write_views(at["masks"], "masks", {"labels": labels, "hair": hair})
         self._write_views(at["orientation"], "orientation_maps", {"orientation": maps})
         agreed = Landmarks(tuple(self.cameras), self.agreed, np.isfinite(self.agreed[..., 0]).astype(float), self.dense)
-        write_landmarks(at["landmarks"], agreed, {"frames": len(self.times), "size": SIZE}, self.detected)
+        detected = replace(agreed, points=self.detected)
+        write_landmarks(at["landmarks"], agreed, {"frames": len(self.times), "size": SIZE}, detected)
         write_head_params(at["surface"], still(len(self.times)), {"model": "ball"}, self.points[:, :68])
         sheets = folder / "ball/TALK/contact_sheets/manifest.json"
         return Inputs(**at, verdict=folder / "doctor.json", page=folder / "doctor.html", sheets=sheets)

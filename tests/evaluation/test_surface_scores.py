@@ -12,6 +12,7 @@ import trimesh
 from headcast.capture.camera import Camera
 from headcast.evaluation.surface_scores import (
     FaceView,
+    expression_correlation,
     face_vertices,
     jitter_mm,
     rigid_transform,
@@ -129,3 +130,13 @@ def test_a_slow_drift_is_not_jitter_and_two_frames_say_nothing() -> None:
     drift[:, 0, 3] = 0.001 * np.arange(10)
     assert jitter_mm(drift, still, POINTS) == pytest.approx(0.0, abs=1e-9)
     assert math.isnan(jitter_mm(still[:2], still[:2], POINTS))
+
+
+def test_expressions_are_compared_by_name_and_only_where_they_move() -> None:
+    time = np.linspace(0, 1, 8)
+    truth = np.stack([time, 0.1 * time, time**2, 1 - time], axis=1)
+    code = np.stack([0.3 + 0.5 * time, np.zeros(8), time], axis=1)
+    names, true_names = ("jawOpen", "mouthLeft", "browDown"), ("jawOpen", "browDown", "elsewhere", "mouthLeft")
+    assert expression_correlation(code, names, truth, true_names) == pytest.approx(0.5)  # jaw 1, still mouth 0
+    assert expression_correlation(-code, names[:1], truth, true_names) == pytest.approx(-1.0)
+    assert math.isnan(expression_correlation(code, names, truth, ("a", "b", "c", "d")))

@@ -37,7 +37,9 @@ def tracked(tmp_path_factory: pytest.TempPathFactory) -> Path:
     taken = {name: at[name] for name in ("images", "cameras", "background")}
     extract_frames.run(extract_frames.Inputs(listed, *source, **taken), Extraction(size=512), quiet)
     landmarks.run(landmarks.Inputs(at["images"], at["cameras"], at["landmarks"]), LandmarkDetection(), quiet)
-    fit_head.run(fit_head.Inputs(at["cameras"], at["landmarks"], cache_path(), at["params"], at["surface"]), Fitting(), quiet)
+    fit_head.run(
+        fit_head.Inputs(at["images"], at["cameras"], at["landmarks"], cache_path(), at["params"], at["surface"]), Fitting(), quiet
+    )
     names = {"frames": "frames.json", "overlay": "overlay.jpg", "residuals": "residuals.png", "parameters": "parameters.png"}
     written = {key: folder / "fit" / name for key, name in (names | {"turntable": "turntable.mp4"}).items()}
     read = (at["images"], at["cameras"], at["landmarks"], at["surface"], cache_path())

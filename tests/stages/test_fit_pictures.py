@@ -59,7 +59,7 @@ def sequence(folder: Path, failures: bool) -> Inputs:
         for frame in range(FRAMES):
             for serial in cameras:
                 writer.add_bytes(member_name("image", frame, serial), png(np.full((SIZE, SIZE, 3), 90, np.uint8)))
-    write_landmarks(at["landmarks"], landmarks, {"frames": FRAMES, "size": SIZE}, landmarks.points)
+    write_landmarks(at["landmarks"], landmarks, {"frames": FRAMES, "size": SIZE}, landmarks)
     write_head_params(at["surface"], parameters, {"model": "open"}, vertices.numpy())
     names = {"frames": "frames.json", "overlay": "overlay.jpg", "residuals": "residuals.png", "parameters": "parameters.png"}
     written = {key: folder / "fit" / name for key, name in (names | {"turntable": "turntable.mp4"}).items()}

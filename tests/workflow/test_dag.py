@@ -45,7 +45,7 @@ def test_every_stage_is_scored_against_ground_truth(finished: Path) -> None:
         "labels": ["hair_iou", "face_iou"],
         "orientation": ["median_deg", "p90_deg"],
         "landmarks": ["nme_percent", "jaw_nme_percent", "recall"],
-        "fit": ["surface_median_mm", "surface_p90_mm", "reprojection_percent", "jitter_mm"],
+        "fit": ["surface_median_mm", "surface_p90_mm", "reprojection_percent", "jitter_mm", "expression_correlation"],
         "hair_strands": ["precision_4mm_40deg", "recall_4mm_40deg", "precision_2mm_20deg", "field_median_deg", "field_p90_deg"],
         "strands": ["precision_4mm_40deg", "recall_4mm_40deg"],
     }

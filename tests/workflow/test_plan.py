@@ -156,6 +156,8 @@ def test_every_rule_has_a_script_and_a_stage_and_their_interfaces_agree() -> Non
         flags = {flag.replace("-", "_") for flag in re.findall(r" --([a-z-]+)", rule)} - {"settings", "log"}
         if "params.identity" in rule:
             flags.add("identity")
+        if "params.mattes" in rule:
+            flags.add("mattes")
         if "params.fit" in rule:
             flags |= {"surface", "model"}
         if "params.own" in rule:
