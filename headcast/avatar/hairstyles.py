@@ -50,8 +50,8 @@ def lengthened(hair: StrandHair, factor: float) -> StrandHair:
 def with_hair_of(avatar: Avatar, other: Avatar) -> Avatar:
     """``avatar`` with the hair of ``other``, its colours and its swing, re-rooted on this scalp.
 
-    The other scalp's centre and size are brought onto this one's, roots to its nearest points, strands out of this head. What begins
-    too far away or cannot be freed is left out; ``CaptureError`` when that is all, ``HeadcastError`` when there is no hair.
+    The other scalp's centre and size are brought onto this one's, roots to its nearest points, strands out of this head. What
+    begins too far away or cannot be freed is left out; ``CaptureError`` when that is all, ``HeadcastError`` when there is no hair.
     """
     if other.hair is None:
         raise HeadcastError("hair swap", "the other avatar has no hair", "choose one that was trained with hair")
