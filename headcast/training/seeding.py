@@ -29,6 +29,8 @@ WIDTH = 0.6
 MOST_VIEWS = 64
 BARELY = 0.02
 """A place whose mean squared cosine towards the cameras is smaller tells nothing: it is seen edge-on, or not at all."""
+FAINTLY = 0.01
+"""From here on a place is seen so little that the first-stage mesh may lie anywhere behind what is."""
 NEIGHBOURS = 8
 FILMED = 0.99
 SHADE = 0.4
@@ -105,7 +107,7 @@ def mesh_surface(views: Views, canonical: CanonicalHead, vertices: Float[Tensor,
     vertices = vertices.detach()
     distance = canonical.bind(vertices).distance
     sight = look(views, canonical, vertices, vertex_normals(vertices, faces))
-    keep = (distance > APART) & (sight.weight > BARELY) & (sight.hair < 0.4) & (sight.matte > 0.7)
+    keep = (distance > APART) & (sight.weight > FAINTLY) & (sight.hair < 0.4) & (sight.matte > 0.7)
     density = torch.where(sight.weight > 0.05, 1.0, HIDDEN_DENSITY) * (keep & largest_piece(len(vertices), faces))
     return Surface(vertices, faces, density[faces].mean(1))
 
