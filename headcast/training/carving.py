@@ -13,7 +13,7 @@ from jaxtyping import Bool, Float, Int64
 from scipy.ndimage import distance_transform_edt, gaussian_filter
 from torch import Tensor
 
-from headcast.avatar.canonical import Binding, CanonicalHead, skull_track
+from headcast.avatar.canonical import CanonicalHead, skull_track
 from headcast.avatar.mesh_head import Lattice
 from headcast.errors import CaptureError
 from headcast.geometry.hull import sample_matte
@@ -27,7 +27,6 @@ BOX_CELLS = 24  # resolution at which the seen box is measured
 INSIDE_SHARE = 0.92  # share of the views that must see a point inside the subject
 FREE_SHARE = 0.3  # share of the views that must see past a point to the head's surface
 HAIRY = 0.3  # share of the views that show hair where a point projects, from which on it is hair's
-BEHIND = 0.02  # m: how far behind the fitted body, seen from the cameras, clothes reach; no view can tell, for the body hides it
 CLEARANCE = 0.006  # m: how far in front of the fitted surface a point must lie to be seen past
 BAND_CELLS = 3.3  # the lattice keeps this many cells on either side of the first surface
 TRUSTED = 0.008  # m: how near to the fitted face its surface is trusted
@@ -57,7 +56,7 @@ def start_lattice(views: Views, canonical: CanonicalHead, grid: int) -> Lattice:
     binding = canonical.bind(points, outer=True)
     weight = canonical.bound_weight(binding)
     occupied, hair = carve(views, canonical, points, weight)
-    occupied &= (head < REACH) & ((hair > HAIRY) | (depth_behind(views, canonical, points, binding) < BEHIND))
+    occupied &= head < REACH
     hull = lattice_distance(occupied, [n + 1 for n in cells], cell)
     distance = torch.minimum(head, hull)
     outside = ((head - 0.5 * cell) / cell).clamp(0, 1)
@@ -75,20 +74,6 @@ def start_lattice(views: Views, canonical: CanonicalHead, grid: int) -> Lattice:
         cell=torch.tensor(cell),
     )
     return narrow(full, distance.abs() < BAND_CELLS * cell)
-
-
-def depth_behind(views: Views, canonical: CanonicalHead, points: Float[Tensor, "P 3"], binding: Binding) -> Float[Tensor, "P"]:
-    """How far (m) canonical points lie behind their closest place on the fitted model, along the mean direction of view."""
-    rotations, translations = skull_track(views.parameters)
-    away = torch.zeros(3)
-    for frame in reference_frames(views, canonical):
-        chosen = views.training_indices()
-        poses = views.world_to_camera[chosen[views.frame[chosen] == frame]]
-        centers = -torch.einsum("nij,ni->nj", poses[:, :3, :3], poses[:, :3, 3])
-        local = (centers - translations[frame]) @ rotations[frame]
-        away -= torch.nn.functional.normalize(local, dim=1).sum(0)
-    closest = (canonical.vertices[canonical.faces[binding.face]] * binding.barycentric[..., None]).sum(1)
-    return (points - closest) @ torch.nn.functional.normalize(away, dim=0)
 
 
 def seen_box(views: Views, canonical: CanonicalHead) -> tuple[Float[Tensor, "3"], Float[Tensor, "3"]]:
