@@ -12,7 +12,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from headcast.capture.gha import VIEW_FILES, files
+from headcast.capture.gha import VIEW_FILES
+from headcast.capture.raw import gha_files
 from headcast.config import Extraction, Fitting
 from headcast.errors import AssetMissing, BadFile, CaptureError, HeadcastError
 from headcast.formats.frames import read_background, read_cameras, read_images
@@ -122,7 +123,7 @@ def test_what_was_exported_is_read_back_to_the_same_products(exported: Path, tmp
         assert background.visible(serial).all() and background.plate(serial).shape == (SIZE, SIZE, 3)
     np.testing.assert_allclose(landmarks.points, ball.agreed, atol=1e-3)
     assert np.isnan(landmarks.points[1, 3]).all() and np.isnan(landmarks.dense).all()
-    assert {path.name for path in files(exported / "export", "ball", "TALK")} >= {"image_c2.jpg", "camera_c2.npz"}
+    assert {path.name for path in gha_files(exported / "export", "ball", "TALK")} >= {"image_c2.jpg", "camera_c2.npz"}
 
 
 def test_its_files_are_listed_like_those_of_any_capture(exported: Path, tmp_path: Path) -> None:
