@@ -43,7 +43,7 @@ def avatar() -> Avatar:
         reference_rotation=torch.eye(3),
         reference_translation=PLACE,
     )
-    seeds = Seeds(vertices, vertices / 0.1, torch.full((count,), 0.03), torch.tensor([[0.8, 0.1, 0.1]]).repeat(count, 1))
+    seeds = Seeds(vertices, vertices / 0.1, torch.full((count,), 0.03), torch.tensor([[0.8, 0.1, 0.1]]).repeat(count, 1), ~nothing)
     head = GaussianHead.from_seeds(seeds, canonical, torch.Generator().manual_seed(0))
     roots = vertices[vertices[:, 1] > 0.08][:12]
     strands = roots[:, None] * torch.linspace(1.0, 1.8, 6)[None, :, None]
