@@ -176,7 +176,7 @@ class JointTrainee:
             points = self.hair.points if self.sway is None else self.hair.points + pick(self.sway, view.frame)
             layers.append(self.hair.gaussians(skull_to_world(points, motion.rotation, motion.translation), center))
         height, width = view.matte.shape
-        return splat(layers, view.world_to_camera, view.K, width, height)
+        return splat(layers, view.world_to_camera, view.K, width, height, backend="warp")  # the one that can be recorded
 
     def step(self, index: int) -> Mapping[str, float | Tensor]:
         """One view: render, compare, differentiate."""

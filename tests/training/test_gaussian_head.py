@@ -212,6 +212,18 @@ def test_a_recorded_step_equals_one_that_is_not(views: Views) -> None:
             assert (one.grad - two.grad).norm() <= 1e-3 * two.grad.norm() + 1e-9
 
 
+def test_training_splats_with_warp_whatever_is_installed(views: Views, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[str] = []
+
+    def choose(backend: str, device: torch.device) -> str:
+        asked.append(backend)
+        return "warp"
+
+    monkeypatch.setattr("headcast.rendering.splat.choose", choose)
+    trainee_of(views).step(0)
+    assert asked == ["warp"], "only warp's kernels can be recorded"
+
+
 def test_sway_is_nothing_at_the_start_and_without_dynamics(views: Views) -> None:
     points = tuft().points.detach()
     assert sway(views, points, None, None).abs().max() < 1e-6
