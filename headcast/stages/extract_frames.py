@@ -6,6 +6,7 @@ import json
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import partial
 from itertools import repeat, zip_longest
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -77,9 +78,9 @@ class WorkingView:
     lens: Lens | None
 
     def image(self, raw: np.ndarray) -> np.ndarray:
-        """A raw frame or plate in the pipeline's colours and geometry."""
+        """A raw frame or plate in the pipeline's colours and geometry; only what the window shows is corrected."""
         straight = raw if self.lens is None else self.lens.undistort(raw)
-        return self.crop.image(straight if self.color is None else correct(straight, self.color))
+        return self.crop.image(straight, None if self.color is None else partial(correct, matrix=self.color))
 
     def mask(self, raw: np.ndarray) -> np.ndarray:
         """A raw mask (RGB of one value) in the pipeline's geometry."""
@@ -103,18 +104,21 @@ def working_view(capture: Capture, serial: str, extraction: Extraction) -> Worki
 
 def extract_camera(
     serial: str, film: Film, masks: Film | None, working: WorkingView, stride: int, max_frames: int | None
-) -> dict[str, bytes]:
-    """The working images of one camera by member name, its own masks where it has any, and the time of every kept frame (s)."""
-    members: dict[str, bytes] = {}
+) -> Iterator[tuple[str, bytes]]:
+    """The working images of one camera with their member names, its own masks where it has any, and the times of both (s).
+
+    One frame after the other: what a sequence takes does not grow with its length. Behind ``max_frames`` nothing is decoded.
+    """
     times: list[float] = []
     for (index, time, frame), mask in paired(film, masks):
-        if index % stride == 0 and (max_frames is None or len(times) < max_frames):
-            members[member_name("image", len(times), serial)] = png(working.image(frame))
+        if index % stride == 0:
+            yield member_name("image", len(times), serial), png(working.image(frame))
             if mask is not None:
-                members[member_name("mask", len(times), serial)] = png(working.mask(mask.rgb))
+                yield member_name("mask", len(times), serial), png(working.mask(mask.rgb))
             times.append(time)
-    members[f"times_{serial}.json"] = json.dumps(times).encode()
-    return members
+        if len(times) == max_frames:
+            break
+    yield f"times_{serial}.json", json.dumps(times).encode()
 
 
 def paired(film: Film, masks: Film | None) -> Iterator[tuple[VideoFrame, VideoFrame | None]]:
