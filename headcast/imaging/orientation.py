@@ -28,6 +28,7 @@ from headcast.errors import CaptureError
 from headcast.imaging.resample import area_weights
 
 REFERENCE_SIDE = 512
+HAIR = 0.02  # share of hair from which on a pixel has an orientation
 CHUNK = {"cpu": 1 << 12}  # hair pixels at a time: what fits the cache; larger on a GPU
 GPU_CHUNK = 1 << 18
 
@@ -133,29 +134,29 @@ def orientation(
     filters = filters or Filters()
     unit = max(mask.shape) / REFERENCE_SIDE
     angle, confidence = np.full(mask.shape, np.nan, np.float32), np.zeros(mask.shape, np.float32)
-    hair = np.nan_to_num(mask.astype(np.float32))
-    box = _box(hair > 0.02, round(3 * filters.coarse))
+    box = _box(mask > HAIR, round(3 * filters.coarse))
     if box is None:
         return angle, confidence
     octaves = 1 + max(0, round(math.log2(unit)))
-    grey = torch.from_numpy(_grey(image[box])).to(device)
-    weight = torch.from_numpy(np.ascontiguousarray(hair[box])).to(device)
+    grey = _grey(torch.from_numpy(np.ascontiguousarray(image[box])).to(device))
+    weight = torch.from_numpy(mask[box].astype(np.float32)).to(device).nan_to_num_()
     found, agreed = _orient(grey, weight, angles, filters, octaves, max(1.0, filters.vote * unit))
-    inside = hair[box] > 0.02
-    angle[box][inside], confidence[box][inside] = found.cpu().numpy()[inside], agreed.cpu().numpy()[inside]
+    outside = weight <= HAIR
+    angle[box] = found.masked_fill_(outside, math.nan).cpu().numpy()
+    confidence[box] = agreed.masked_fill_(outside, 0).cpu().numpy()
     return angle, confidence
 
 
-def _grey(image: UInt8[np.ndarray, "H W 3"] | UInt8[np.ndarray, "H W"]) -> Float[np.ndarray, "H W"]:
-    picture = image.astype(np.float32) / 255
-    return picture @ np.array([0.299, 0.587, 0.114], np.float32) if picture.ndim == 3 else picture
+def _grey(image: UInt8[Tensor, "H W *c"]) -> Float[Tensor, "H W"]:
+    picture = image.float() / 255
+    return picture @ picture.new_tensor([0.299, 0.587, 0.114]) if picture.ndim == 3 else picture
 
 
 def _orient(
     grey: Float[Tensor, "H W"], weight: Float[Tensor, "H W"], angles: int, filters: Filters, octaves: int, vote: float
 ) -> tuple[Float[Tensor, "H W"], Float[Tensor, "H W"]]:
     """Peaks of the bank at every hair pixel, then the vote of the neighbours on the doubled angle."""
-    inside = weight > 0.02
+    inside = weight > HAIR
     scales = _responses(grey, inside, angles, filters, octaves)
     votes = torch.zeros((3, *grey.shape), device=grey.device)
     flat = torch.zeros((3, int(inside.sum())), device=grey.device)
