@@ -61,7 +61,7 @@ def median_ms(work: Callable[[], object], device: str) -> float:
     return statistics.median(times)
 
 
-def replayed(work: Callable[[], object], room: int) -> Callable[[], object]:
+def replayed(work: Callable[[], object], room: int = 0) -> Callable[[], object]:
     """``work`` as a CUDA graph with room for so many tile entries."""
     graph = torch.cuda.CUDAGraph()
     with fixed_room(room), torch.cuda.graph(graph):

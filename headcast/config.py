@@ -180,9 +180,18 @@ class Training(Section):
     steps: Annotated[int, Field(ge=1)] = 900
     coarse: Fraction = 0.75
     gaussians: Annotated[int, Field(ge=100, le=2_000_000)] = 16_000
+    use_supres: bool = False
+    num_channels: Annotated[int, Field(ge=8, le=64)] = 32
+    half: bool = True
     resume_training: bool = True
     save_every: Annotated[int, Field(ge=1)] = 100
     seed: int = 0
+
+    @model_validator(mode="after")
+    def _enlarged_by_four(self) -> Training:
+        if self.use_supres and self.size % 64:
+            raise ValueError(f"use_supres: size must be a multiple of 64, not {self.size}: Gaussians are drawn at a quarter of it")
+        return self
 
 
 class StrandExport(Section):

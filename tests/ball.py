@@ -51,14 +51,14 @@ def gaussian_ball(canonical: CanonicalHead, count: int = 400, color: tuple[float
     return GaussianHead.from_seeds(seeds, canonical, generator)
 
 
-def tuft(color: tuple[float, float, float] = (0.1, 0.6, 0.2)) -> StrandHair:
+def tuft(color: tuple[float, float, float] = (0.1, 0.6, 0.2), detail: int = 0) -> StrandHair:
     """Strands of 8 cm that stand on top."""
     places = torch.stack(
         torch.meshgrid(torch.linspace(-0.04, 0.04, 9), torch.linspace(-0.04, 0.04, 9), indexing="xy"), dim=-1
     ).reshape(-1, 2)
     roots = torch.stack((places[:, 0], (RADIUS**2 - places.square().sum(-1)).sqrt(), places[:, 1]), dim=-1)
     rise = torch.linspace(0, 0.08, 8)[None, :, None] * torch.tensor([0.0, 1.0, 0.0])
-    return StrandHair(roots[:, None] + rise, torch.tensor(color), width=0.003)
+    return StrandHair(roots[:, None] + rise, torch.tensor(color), width=0.003, detail=detail)
 
 
 def ball_avatar(hair: bool = True) -> Avatar:

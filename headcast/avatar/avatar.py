@@ -1,13 +1,12 @@
 """A whole avatar: canonical head, Gaussian head, strand hair as a layer of its own, and what it takes to pose and film them.
 
-``Avatar.render`` is the five-line interface; ``Avatar.animate`` films a track with hair dynamics. Training, evaluation and
-re-enactment go through ``splat``, so that every picture comes from the same pass: colour, head and hair labels, hair orientation.
+``Avatar.render`` is the five-line interface; ``Avatar.animate`` films a track with hair dynamics.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -19,14 +18,13 @@ from headcast.avatar.canonical import CanonicalHead
 from headcast.avatar.distance_grid import SignedDistanceGrid
 from headcast.avatar.dynamics import StrandDynamics, simulate
 from headcast.avatar.gaussian_head import GaussianHead, HeadPose
-from headcast.avatar.strands import StrandHair, constant, screen_features, skull_to_world
+from headcast.avatar.picture import Rendered, enlarged, splat
+from headcast.avatar.strands import StrandHair, skull_to_world
+from headcast.avatar.super_resolution import FACTOR, SuperResolution
 from headcast.capture.camera import Camera
 from headcast.errors import HeadcastError
 from headcast.geometry.rotations import axis_angle_to_matrix
-from headcast.rendering.splat import Gaussians, concatenate, render
 
-CHANNELS = 7
-RGB, HEAD, HAIR, ORIENTATION = slice(0, 3), 3, 4, slice(5, 7)
 FRONTAL_DISTANCE = 1.0
 FRONTAL_SIZE = 512
 FRONTAL_FIELD = 0.42
@@ -35,38 +33,10 @@ FRONTAL_FIELD = 0.42
 Expression = Float[Tensor, "E"] | Mapping[str, float] | Sequence[float] | None
 
 
-@dataclass(frozen=True)
-class Rendered:
-    """One picture: sRGB-encoded ``image``, coverage ``alpha``, visible ``hair``, ``depth`` (m), ``orientation`` (doubled angle)."""
-
-    image: Float[Tensor, "H W 3"]
-    alpha: Float[Tensor, "H W"]
-    hair: Float[Tensor, "H W"]
-    depth: Float[Tensor, "H W"]
-    orientation: Float[Tensor, "H W 2"]
-
-
-def splat(
-    layers: Sequence[Gaussians],
-    world_to_camera: Float[Tensor, "4 4"],
-    K: Float[Tensor, "3 3"],
-    width: int,
-    height: int,
-    background: float = 0.0,
-    backend: str = "auto",
-) -> Rendered:
-    """Splat all layers in one pass, so that they occlude each other; the grey background enters the colours only."""
-    gaussians = concatenate(layers)
-    gaussians = replace(gaussians, features=screen_features(gaussians, world_to_camera))
-    behind = constant((background,) * 3 + (0.0,) * (CHANNELS - 3), gaussians.features)
-    means, quats, scales, opacities, features = gaussians
-    out = render(means, quats, scales, opacities, features, world_to_camera, K, width, height, behind, backend)
-    planes = out.image
-    return Rendered(planes[..., RGB], out.alpha, planes[..., HAIR], out.depth, planes[..., ORIENTATION])
-
-
 class Avatar:
     """What ``avatar.pth`` holds. ``hair``, ``dynamics`` (its motion) and ``inside`` (what it must not enter) may be absent.
+
+    With ``super_resolution`` its Gaussians are splatted at a quarter of a picture's size and the network draws the rest.
 
     ``track`` keeps the refined frames it was trained on, by sequence: ``expression`` F E, ``rotation`` F 3 3, ``translation`` F 3,
     ``time`` F.
@@ -82,12 +52,13 @@ class Avatar:
         inside: SignedDistanceGrid | None = None,
         track: Mapping[str, Mapping[str, Tensor]] | None = None,
         metadata: dict[str, Any] | None = None,
+        super_resolution: SuperResolution | None = None,
     ) -> None:
         """``HeadcastError`` unless there is one name for each unit of the canonical head."""
         if len(expression_names) != canonical.expressions:
             raise HeadcastError("avatar", f"{len(expression_names)} expression names for {canonical.expressions} units")
         self.canonical, self.head, self.hair = canonical, head, hair
-        self.dynamics, self.inside = dynamics, inside
+        self.dynamics, self.inside, self.super_resolution = dynamics, inside, super_resolution
         self.expression_names = tuple(expression_names)
         self.track = {name: dict(parts) for name, parts in (track or {}).items()}
         self.metadata = metadata or {}
@@ -100,7 +71,7 @@ class Avatar:
     def to(self, device: torch.device | str) -> Avatar:
         """The same avatar with all layers moved to ``device``."""
         self.canonical = self.canonical.to(device)
-        for layer in (self.head, self.hair, self.dynamics, self.inside):
+        for layer in (self.head, self.hair, self.dynamics, self.inside, self.super_resolution):
             if layer is not None:
                 layer.to(device)
         self.track = {name: {key: value.to(device) for key, value in parts.items()} for name, parts in self.track.items()}
@@ -188,16 +159,20 @@ class Avatar:
         backend: str = "auto",
     ) -> Rendered:
         """One picture of a placed skull; ``hair_points`` (world, m) default to hair at rest in the skull's frame."""
+        splatted = camera if self.super_resolution is None else splatted_camera(camera)
         world_to_camera = torch.tensor(camera.world_to_camera, dtype=torch.float32, device=self.device)
-        K = torch.tensor(camera.K, dtype=torch.float32, device=self.device)
+        K = torch.tensor(splatted.K, dtype=torch.float32, device=self.device)
         center = torch.tensor(camera.center, dtype=torch.float32, device=self.device)
         layers = [self.head.gaussians(self.canonical, pose, center)]
         if hair and self.hair is not None:
             if hair_points is None:
                 hair_points = skull_to_world(self.hair.points, pose.rotation, pose.translation)
             layers.append(self.hair.gaussians(hair_points, center))
-        picture = splat(layers, world_to_camera, K, camera.width, camera.height, background, backend)
-        return replace(picture, image=picture.image.clamp(0, 1))
+        picture = splat(layers, world_to_camera, K, splatted.width, splatted.height, backend=backend)
+        if self.super_resolution is not None:
+            picture = enlarged(picture, self.super_resolution, camera.width, camera.height)
+        behind = background * (1 - picture.alpha[..., None])
+        return replace(picture, image=(picture.image + behind).clamp(0, 1))
 
     def frontal_camera(self, size: int = FRONTAL_SIZE) -> Camera:
         """A square camera 1 m in front of the face at its reference placement."""
@@ -212,9 +187,9 @@ class Avatar:
     def pack(self) -> tuple[dict[str, Any], dict[str, Tensor]]:
         """A JSON-ready description and all tensors by dotted name; ``unpack`` is the inverse."""
         parts: dict[str, Mapping[str, Tensor]] = {"canonical": self.canonical.state(), "head": self.head.state_dict()}
-        for name, layer in (("hair", self.hair), ("dynamics", self.dynamics), ("inside", self.inside)):
-            if layer is not None:
-                parts[name] = layer.state_dict()
+        for name in ("hair", "dynamics", "inside", "super_resolution"):
+            if getattr(self, name) is not None:
+                parts[name] = getattr(self, name).state_dict()
         parts |= {f"track.{sequence}": values for sequence, values in self.track.items()}
         tensors = {f"{name}/{key}": tensor.detach() for name, values in parts.items() for key, tensor in values.items()}
         return {"parts": sorted(parts), "expression_names": list(self.expression_names)}, tensors
@@ -236,7 +211,15 @@ class Avatar:
             if "inside" in parts
             else None,
             {name.removeprefix("track."): values for name, values in parts.items() if name.startswith("track.")},
+            super_resolution=SuperResolution.from_state(parts["super_resolution"]) if "super_resolution" in parts else None,
         )
+
+
+def splatted_camera(camera: Camera) -> Camera:
+    """The camera whose picture super-resolution enlarges to that of ``camera``, or to a little more."""
+    K = camera.K.copy()
+    K[:2] /= FACTOR
+    return replace(camera, K=K, width=-(-camera.width // FACTOR), height=-(-camera.height // FACTOR))
 
 
 def _dynamics(state: dict[str, Tensor]) -> StrandDynamics:

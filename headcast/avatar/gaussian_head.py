@@ -38,7 +38,7 @@ VIEW_MOST = 0.2
 """Bound of the colour's coefficients over the viewing direction: from a side that nobody saw, they must not invent a colour."""
 FLATNESS = 0.3
 START_OPACITY = 0.8
-PER_GAUSSIAN = ("offset", "log_scales", "quats", "logit_opacities", "color", "color_sh", "latent")
+PER_GAUSSIAN = ("offset", "log_scales", "quats", "logit_opacities", "color", "color_sh", "latent", "detail")
 
 
 class Seeds(NamedTuple):
@@ -103,7 +103,8 @@ class GaussianHead(nn.Module):
     """N Gaussians of one subject's head and bust in the canonical skull frame.
 
     Trainable: ``offset`` (m, from ``seed``), ``log_scales``, ``quats`` (canonical frame), ``logit_opacities``, ``color``
-    (sRGB-encoded), ``color_sh``, ``latent`` and the network ``residual``. Fixed: ``seed``, ``seen`` and the binding (``face``,
+    (sRGB-encoded), ``color_sh``, ``latent``, ``detail`` (for super-resolution) and the network ``residual``.
+    Fixed: ``seed``, ``seen`` and the binding (``face``,
     ``barycentric``, ``falloff``, ``weight``).
     """
 
@@ -114,7 +115,7 @@ class GaussianHead(nn.Module):
     weight: Float[Tensor, "N"]
     seen: Bool[Tensor, "N"]
 
-    def __init__(self, count: int, expressions: int) -> None:
+    def __init__(self, count: int, expressions: int, detail: int = 0) -> None:
         """Room for ``count`` Gaussians driven by ``expressions`` units; see ``from_seeds`` and ``from_state`` to fill it."""
         super().__init__()
         self.register_buffer("seed", torch.zeros(count, 3))
@@ -130,12 +131,13 @@ class GaussianHead(nn.Module):
         self.color = nn.Parameter(torch.zeros(count, 3))
         self.color_sh = nn.Parameter(torch.zeros(count, 3, 3))
         self.latent = nn.Parameter(torch.zeros(count, LATENT))
+        self.detail = nn.Parameter(torch.zeros(count, detail))
         self.residual = ConditionedMLP(LATENT, expressions + 3, 6)
 
     @classmethod
-    def from_seeds(cls, seeds: Seeds, canonical: CanonicalHead, generator: torch.Generator) -> GaussianHead:
-        """Flat discs on the surface, as wide as their spacing, bound to the canonical head."""
-        head = cls(len(seeds.points), canonical.expressions)
+    def from_seeds(cls, seeds: Seeds, canonical: CanonicalHead, generator: torch.Generator, detail: int = 0) -> GaussianHead:
+        """Flat discs on the surface, as wide as their spacing, bound to the canonical head; ``detail`` channels start at zero."""
+        head = cls(len(seeds.points), canonical.expressions, detail)
         binding = canonical.bind(seeds.points)
         head.seed.copy_(seeds.points)
         head.seen.copy_(seeds.seen)
@@ -156,9 +158,9 @@ class GaussianHead(nn.Module):
     @classmethod
     def from_state(cls, state: dict[str, Tensor]) -> GaussianHead:
         """Rebuild the head that wrote this ``state_dict``; raises BadFile when the tensors disagree."""
-        if "seed" not in state or "residual.code.weight" not in state:
+        if not {"seed", "residual.code.weight", "detail"} <= set(state):
             raise BadFile("Gaussian head", "the state holds no seeds or no network", "train the avatar again")
-        head = cls(len(state["seed"]), state["residual.code.weight"].shape[1] - 3)
+        head = cls(len(state["seed"]), state["residual.code.weight"].shape[1] - 3, state["detail"].shape[1])
         try:
             head.load_state_dict(state)
         except RuntimeError as error:
@@ -171,7 +173,7 @@ class GaussianHead(nn.Module):
     def gaussians(
         self, canonical: CanonicalHead, pose: HeadPose | Motion, camera_center: Float[Tensor, "3"] | None = None
     ) -> Gaussians:
-        """The world Gaussians of one frame; ``features`` "N 8": RGB (sRGB-encoded), labels (head 1, hair 0), direction (zero)."""
+        """The world Gaussians of one frame; ``features``: RGB (sRGB-encoded), labels (head 1, hair 0), direction (zero), detail."""
         motion = pose if isinstance(pose, Motion) else Motion.of(canonical, pose)
         shift, turn = self._surface_motion(canonical, motion)
         residual = self.residual(self.latent, motion.condition)
@@ -184,7 +186,7 @@ class GaussianHead(nn.Module):
             quats=torch.nn.functional.normalize(quats, dim=-1),
             scales=self.log_scales.exp(),
             opacities=self.logit_opacities.sigmoid(),
-            features=torch.cat((color, labels), dim=-1),
+            features=torch.cat((color, labels, self.detail), dim=-1),
         )
 
     def _surface_motion(self, canonical: CanonicalHead, motion: Motion) -> tuple[Float[Tensor, "N 3"], Float[Tensor, "N 4"]]:
@@ -232,7 +234,20 @@ class GaussianHead(nn.Module):
         opacity = 1 - (1 - self.logit_opacities[parents].sigmoid()).clamp_min(1e-4).sqrt()
         opacity = 0.5 * (opacity + self.logit_opacities[parents].sigmoid())
         shrunk = self.log_scales[parents].scatter_add(1, longest[:, None], torch.full_like(step[:, :1], math.log(0.65)))
-        for name in ("seed", "face", "barycentric", "falloff", "weight", "seen", "offset", "quats", "color", "color_sh", "latent"):
+        for name in (
+            "seed",
+            "face",
+            "barycentric",
+            "falloff",
+            "weight",
+            "seen",
+            "offset",
+            "quats",
+            "color",
+            "color_sh",
+            "latent",
+            "detail",
+        ):
             tensor = getattr(self, name)
             tensor[gone] = tensor[parents]
         self.offset[gone] = self.offset[parents] + step

@@ -17,7 +17,7 @@ REACH = 0.03
 """How far (m) a strand of another head may begin from this scalp, once that head's scalp has the place and the size of this one."""
 CLEARANCE = 8e-4
 SAMPLES = 4000
-PER_STRAND = ("color", "color_gradient", "color_sh", "logit_opacities")
+PER_STRAND = ("color", "color_gradient", "color_sh", "logit_opacities", "detail")
 
 
 def recolored(hair: StrandHair, color: Float[Tensor, "3"]) -> StrandHair:
@@ -52,6 +52,7 @@ def with_hair_of(avatar: Avatar, other: Avatar) -> Avatar:
 
     The other scalp's centre and size are brought onto this one's, roots to its nearest points, strands out of this head. What
     begins too far away or cannot be freed is left out; ``CaptureError`` when that is all, ``HeadcastError`` when there is no hair.
+    What the strands told the other avatar's super-resolution means nothing to this one's.
     """
     if other.hair is None:
         raise HeadcastError("hair swap", "the other avatar has no hair", "choose one that was trained with hair")
@@ -68,9 +69,11 @@ def with_hair_of(avatar: Avatar, other: Avatar) -> Avatar:
     swapped = with_points(hair, strands, numbers)
     with torch.no_grad():
         swapped.log_width.add_(scale.log())
+        swapped.detail = torch.nn.Parameter(swapped.detail.new_zeros(len(strands), avatar.head.detail.shape[1]))
     return Avatar(
-        canonical, avatar.head, avatar.expression_names, swapped, other.dynamics, inside, avatar.track, dict(avatar.metadata)
-    )
+        canonical, avatar.head, avatar.expression_names, swapped, other.dynamics, inside, avatar.track, dict(avatar.metadata),
+        avatar.super_resolution,
+    )  # fmt: skip
 
 
 def scalp_place(canonical: CanonicalHead) -> tuple[Float[Tensor, "3"], Float[Tensor, ""]]:
@@ -90,7 +93,7 @@ def chosen(hair: StrandHair, strands: Int64[Tensor, "n"]) -> StrandHair:
 @torch.no_grad()
 def with_points(hair: StrandHair, points: Float[Tensor, "n P 3"], strands: Int64[Tensor, "n"]) -> StrandHair:
     """Hair at ``points`` that looks like the given ``strands`` of ``hair``."""
-    changed = StrandHair(points, hair.color[strands])
+    changed = StrandHair(points, hair.color[strands], detail=hair.detail.shape[1])
     for name in PER_STRAND:
         getattr(changed, name).copy_(getattr(hair, name)[strands])
     for name in ("log_width", "logit_taper"):

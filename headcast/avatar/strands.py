@@ -20,7 +20,7 @@ from headcast.rendering.splat import Gaussians
 RGB = slice(0, 3)
 LABELS = slice(3, 5)
 DIRECTION = slice(5, 8)
-FEATURES = 8
+DETAIL = slice(8, None)
 HEAD_LABEL, HAIR_LABEL = (1.0, 0.0), (0.0, 1.0)
 """What the label channels hold: (share of head, share of hair)."""
 
@@ -95,7 +95,8 @@ class StrandHair(nn.Module):
 
     Trainable: ``free_points`` (all but the roots), ``log_width`` (log of the shared standard deviation across, m), ``color`` and
     ``color_gradient`` (sRGB-encoded at mid-strand and change from root to tip), ``color_sh`` (degree 1 over the viewing direction),
-    ``logit_opacities`` and ``logit_taper`` (share of the opacity that is lost from root to tip).
+    ``logit_opacities``, ``logit_taper`` (share of the opacity that is lost from root to tip) and ``detail``, what each strand tells
+    super-resolution (no channels without it).
     Fixed: ``roots``, ``anchors`` (the points the strands were initialised with), ``rest_lengths`` (m).
     """
 
@@ -109,8 +110,12 @@ class StrandHair(nn.Module):
         color: Float[Tensor, "3"] | Float[Tensor, "S 3"],
         width: float = DEFAULT_WIDTH,
         opacity: float = DEFAULT_OPACITY,
+        detail: int = 0,
     ) -> None:
-        """Start from grown strands (m, skull frame, root first), their sRGB-encoded colour in [0, 1] and width (m)."""
+        """Start from grown strands (m, skull frame, root first), their sRGB-encoded colour in [0, 1] and width (m).
+
+        ``detail`` channels start at zero.
+        """
         super().__init__()
         points = points.detach().to(torch.float32).clone()
         count = points.shape[0]
@@ -124,13 +129,14 @@ class StrandHair(nn.Module):
         self.color_sh = nn.Parameter(torch.zeros(count, 3, 3).to(points))
         self.logit_opacities = nn.Parameter(torch.full((count,), opacity).logit().to(points))
         self.logit_taper = nn.Parameter(torch.tensor(DEFAULT_TAPER).logit().to(points))
+        self.detail = nn.Parameter(torch.zeros(count, detail).to(points))
 
     @classmethod
     def from_state(cls, state: dict[str, Tensor]) -> StrandHair:
         """Rebuild the hair that wrote this ``state_dict``; raises BadFile when strands and state disagree."""
-        if "anchors" not in state or state["anchors"].ndim != 3 or state["anchors"].shape[-1] != 3:
+        if not {"anchors", "detail"} <= set(state) or state["anchors"].ndim != 3 or state["anchors"].shape[-1] != 3:
             raise BadFile("strand hair", "the state holds no anchors of shape S × P × 3", "train or grow the hair again")
-        hair = cls(state["anchors"], torch.zeros(3))
+        hair = cls(state["anchors"], torch.zeros(3), detail=state["detail"].shape[1])
         try:
             hair.load_state_dict(state)
         except RuntimeError as error:
@@ -173,20 +179,21 @@ class StrandHair(nn.Module):
     ) -> Gaussians:
         """The N = S (P − 1) Gaussians of these world points (m), strand by strand; ``strands`` selects some of them.
 
-        ``features`` "N 8" are RGB (sRGB-encoded), the labels (head 0, hair 1) and the segment's world direction; see the slices
-        RGB, LABELS, DIRECTION and `screen_features`.
+        ``features`` are RGB (sRGB-encoded), the labels (head 0, hair 1), the segment's world direction and ``detail``; see the
+        slices RGB, LABELS, DIRECTION, DETAIL and `screen_features`.
         """
         chosen = slice(None) if strands is None else strands
         piece = segments(points_world[chosen])
         across = self.width.expand_as(piece.lengths)
         colors = self.colors(piece.means, camera_center, strands)
         labels = constant(HAIR_LABEL, colors).expand(*colors.shape[:2], 2)
+        detail = self.detail[chosen, None].expand(*colors.shape[:2], -1)
         return Gaussians(
             means=piece.means.flatten(0, 1),
             quats=axial_quaternions(piece.directions).flatten(0, 1),
             scales=torch.stack((piece.lengths / 2, across, across), dim=-1).flatten(0, 1),
             opacities=self.opacities()[chosen].flatten(),
-            features=torch.cat((colors, labels, piece.directions), dim=-1).flatten(0, 1),
+            features=torch.cat((colors, labels, piece.directions, detail), dim=-1).flatten(0, 1),
         )
 
     def _fraction(self) -> Float[Tensor, "Q"]:
@@ -194,7 +201,7 @@ class StrandHair(nn.Module):
         return (torch.arange(count, device=self.roots.device, dtype=self.roots.dtype) + 0.5) / count
 
 
-def screen_features(gaussians: Gaussians, world_to_camera: Float[Tensor, "4 4"]) -> Float[Tensor, "N 7"]:
-    """What to splat for one camera: RGB, labels (head, hair), cos 2a, sin 2a (undirected, so that blending is a mean of lines)."""
+def screen_features(gaussians: Gaussians, world_to_camera: Float[Tensor, "4 4"]) -> Float[Tensor, "N C"]:
+    """What to splat for one camera: RGB, labels (head, hair), cos 2a, sin 2a (undirected: blending is a mean of lines), detail."""
     pair = projected_orientation(gaussians.features[:, DIRECTION], gaussians.means, world_to_camera)
-    return torch.cat((gaussians.features[:, : LABELS.stop], torch.stack(pair, dim=-1)), dim=-1)
+    return torch.cat((gaussians.features[:, : LABELS.stop], torch.stack(pair, dim=-1), gaussians.features[:, DETAIL]), dim=-1)

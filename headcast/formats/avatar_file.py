@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from headcast.avatar.avatar import Avatar
 
 FORMAT = "headcast.avatar"
-VERSION = 1
+VERSION = 2
 REBUILD = "train it again (rule train_avatar)"
 
 

@@ -24,6 +24,7 @@ from headcast.process.signals import should_stop
 from headcast.stages.train_mesh_head import best_device, canonical_head, told
 from headcast.stages.training_views import Sources, gather
 from headcast.training.gaussian_head import train_avatar
+from headcast.training.schedule import Schedule
 
 
 @dataclass(frozen=True)
@@ -60,6 +61,15 @@ def run(inputs: Inputs, training: Training, held_out: HeldOut, progress: Progres
     views = gather(sources, held_out, training.size, "training")
     canonical = canonical_head(inputs.params[0], inputs.model)
     parameters, facts = read_head_params(inputs.params[0])
+    schedule = Schedule(
+        steps=training.steps,
+        size=training.size,
+        seed=training.seed,
+        coarse=training.coarse,
+        supres=training.use_supres,
+        channels=training.num_channels,
+        half=training.half,
+    )
     with open_store(
         inputs.state, fingerprint(code=inputs.code, settings=settings, inputs=depends), training.resume_training
     ) as store:
@@ -67,13 +77,10 @@ def run(inputs: Inputs, training: Training, held_out: HeldOut, progress: Progres
             views,
             canonical,
             read_mesh_head(inputs.mesh_head),
-            StrandHair(groom.points, groom.color, groom.width),
+            StrandHair(groom.points, groom.color, groom.width, detail=schedule.detail),
             facts["expression_names"],
-            steps=training.steps,
-            size=training.size,
-            coarse=training.coarse,
+            schedule,
             gaussians=training.gaussians,
-            seed=training.seed,
             device=best_device(),
             store=store,
             report=told(progress),

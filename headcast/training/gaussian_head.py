@@ -7,79 +7,43 @@ what the fitted pose is off. A fixed budget of Gaussians: the useless move to wh
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from typing import Any
 
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from headcast.avatar.avatar import Avatar, Rendered, splat
+from headcast.avatar.avatar import Avatar
 from headcast.avatar.canonical import CanonicalHead, skull_track
 from headcast.avatar.distance_grid import SignedDistanceGrid
 from headcast.avatar.dynamics import StrandDynamics
 from headcast.avatar.gaussian_head import GaussianHead, HeadPose, Motion
 from headcast.avatar.mesh_head import MeshHead
+from headcast.avatar.picture import Rendered, splat
 from headcast.avatar.strands import StrandHair, skull_to_world
+from headcast.avatar.super_resolution import SuperResolution
 from headcast.training.hair import sway
-from headcast.training.joint import Weights, hair_terms, head_terms, image_terms
+from headcast.training.joint import hair_terms, head_terms, image_terms
 from headcast.training.loop import Report, StateStore, generator, run_loop
 from headcast.training.losses import masked_mean
 from headcast.training.recording import Recording
 from headcast.training.samples import View, Views, pick
+from headcast.training.schedule import HAIR_RATES, HEAD_RATES, NETWORK_RATE, TWIST_RATE, Schedule
 from headcast.training.seeding import seed_head
+from headcast.training.sharpening import SharpViews, sharp_terms
 
 CALM = {"stiffness": 3000.0, "damping": 16.0}
 """Hair that swings little: a wrong swing costs more in a picture than none."""
 CLEARANCE = 5e-4
 """How far (m) above the head the finished strands are."""
-
-
-@dataclass(frozen=True)
-class Schedule:
-    """How the optimisation proceeds, in shares of ``steps`` where nothing else is said.
-
-    ``track`` refines the pose of each training frame about the mean of all, so that frames which nobody refines still fit
-    (demo at 512 px, 4,000 steps: held-out cameras +1.1 dB, held-out frames −0.1 dB).
-    """
-
-    steps: int
-    size: int
-    seed: int = 0
-    coarse: float = 0.75
-    last_rate: float = 0.1
-    move_every: int = 50
-    move_first: float = 0.15
-    move_last: float = 0.7
-    move_most: float = 0.02
-    faint: float = 0.08
-    track: bool = True
-    swing: bool = True
-    weights: Weights = field(default_factory=Weights)
-
-
-HEAD_RATES = {
-    "offset": 4e-4,
-    "log_scales": 1.6e-2,
-    "quats": 6e-3,
-    "logit_opacities": 6e-2,
-    "color": 1.2e-2,
-    "color_sh": 2e-3,
-    "latent": 4e-3,
-}
-HAIR_RATES = {
-    "free_points": 4e-4,
-    "log_width": 2e-2,
-    "color": 1.2e-2,
-    "color_gradient": 8e-3,
-    "color_sh": 2e-3,
-    "logit_opacities": 4e-2,
-    "logit_taper": 2e-2,
-}
-NETWORK_RATE = 1e-3
 VIEWS_SHARE = 0.3
 """Views are kept on a GPU when they take at most this share of its free memory."""
-TWIST_RATE = 1e-4
+WARM_UP = 3
+"""Views that are tried before a step is recorded."""
+
+
+Perceptual = Callable[[Float[Tensor, "S S 3"], Float[Tensor, "S S 3"]], Float[Tensor, ""]]
 
 
 class JointTrainee:
@@ -97,17 +61,25 @@ class JointTrainee:
         inside: SignedDistanceGrid | None,
         schedule: Schedule,
         device: torch.device | str = "cpu",
+        network: SuperResolution | None = None,
+        perceptual: Perceptual | None = None,
     ) -> None:
-        """``sway`` is the displacement of the hair points against the skull in each frame (skull frame, m), zero without it."""
+        """``sway`` is the displacement of the hair points against the skull in each frame (skull frame, m), zero without it.
+
+        ``network`` enlarges what is splatted; ``perceptual`` is a distance of two pictures that it has to make small besides.
+        """
         self.schedule, self.device = schedule, torch.device(device)
+        self.network, self.perceptual = None if network is None else network.to(device), perceptual
         self.canonical, self.head = canonical.to(device), head.to(device)
         self.hair = None if hair is None else hair.to(device)
         self.sway = None if sway is None else sway.to(device)
         self.inside = None if inside is None else inside.to(device)
         views = views.to(self.device) if fits(views, self.device) else views
-        self.coarse = max(schedule.size // 2, 32) if schedule.coarse > 0 else schedule.size
+        fine = schedule.splatted
+        self.coarse = max(fine // 2, 32) if schedule.coarse > 0 else fine
         on_black = composited(views.resized(min(schedule.size, views.size[0])))
-        self.levels = {size: on_black.resized(size) for size in {schedule.size, self.coarse}}
+        self.levels = {size: on_black.resized(size) for size in {fine, self.coarse}}
+        self.sharp = None if network is None else SharpViews.of(on_black, views.images.device)
         rotations, translations = skull_track(views.parameters)
         self.rotations, self.translations = rotations.to(device), translations.to(device)
         self.expressions = views.parameters.expression.float().to(device)
@@ -119,13 +91,15 @@ class JointTrainee:
         self._optimiser = torch.optim.Adam(self._groups(), lr=1e-3, eps=1e-15, fused=self.device.type == "cuda")
 
     def _groups(self) -> list[dict[str, Any]]:
-        groups = [{"params": [getattr(self.head, name)], "lr": rate} for name, rate in HEAD_RATES.items()]
-        groups.append({"params": list(self.head.residual.parameters()), "lr": NETWORK_RATE})
+        groups: list[dict[str, Any]] = [{"params": [getattr(self.head, name)], "lr": rate} for name, rate in HEAD_RATES.items()]
+        for network in (self.head.residual, self.network):
+            if network is not None:
+                groups.append({"params": list(network.parameters()), "lr": NETWORK_RATE})
         if self.schedule.track:
             groups.append({"params": [self.twist], "lr": TWIST_RATE})
         if self.hair is not None:
             groups += [{"params": [getattr(self.hair, name)], "lr": rate} for name, rate in HAIR_RATES.items()]
-        return [{**group, "base": group["lr"]} for group in groups]
+        return [{**group, "base": group["lr"]} for group in groups if all(p.numel() for p in group["params"])]
 
     @property
     def optimisers(self) -> list[torch.optim.Optimizer]:
@@ -133,15 +107,18 @@ class JointTrainee:
         return [self._optimiser]
 
     def state_dict(self) -> dict[str, Any]:
-        """Both layers, the twists and the demand gathered since the last move."""
-        state = {"head": self.head.state_dict(), "twist": self.twist.detach(), "demand": self.demand}
-        return state if self.hair is None else {**state, "hair": self.hair.state_dict()}
+        """All layers, the twists and the demand gathered since the last move."""
+        layers = {name: layer.state_dict() for name, layer in self._layers().items()}
+        return {**layers, "twist": self.twist.detach(), "demand": self.demand}
+
+    def _layers(self) -> dict[str, nn.Module]:
+        named = {"head": self.head, "hair": self.hair, "network": self.network}
+        return {name: layer for name, layer in named.items() if layer is not None}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Take over what ``state_dict`` returned."""
-        self.head.load_state_dict(state["head"])
-        if self.hair is not None:
-            self.hair.load_state_dict(state["hair"])
+        for name, layer in self._layers().items():
+            layer.load_state_dict(state[name])
         with torch.no_grad():
             self.twist.copy_(state["twist"])
             self.demand.copy_(state["demand"])
@@ -181,20 +158,46 @@ class JointTrainee:
     def step(self, index: int) -> Mapping[str, float | Tensor]:
         """One view: render, compare, differentiate."""
         self._set_rates(index)
-        size = self.coarse if index < self.schedule.coarse * self.schedule.steps else self.schedule.size
-        views = self.levels[size]
-        chosen = int(views.sampler(self.schedule.seed, index)[0])
+        fine = index >= self.schedule.coarse * self.schedule.steps
+        views = self.levels[self.schedule.splatted if fine else self.coarse]
+        numbers = self._numbers(views, index, self.sharp if fine else None)
+        work = self._work(views, self.sharp if fine else None)
         if views.images.device.type != "cuda":
-            return self._compare(views.at(chosen, self.device))
+            return work(*numbers)
+        size = views.size[0]
         if size not in self._recordings:
             parameters = [parameter for group in self._optimiser.param_groups for parameter in group["params"]]
-            self._recordings[size] = Recording(lambda number: self._compare(views.at(number)), parameters, len(views))
-        return self._recordings[size](chosen)
+            examples = [(number, *numbers[1:]) for number in range(0, len(views), -(-len(views) // WARM_UP))]
+            self._recordings[size] = Recording(work, parameters, examples)
+        return self._recordings[size](*numbers)
 
-    def _compare(self, view: View) -> dict[str, Tensor]:
-        picture = self.picture(view)
+    def _numbers(self, views: Views, index: int, sharp: SharpViews | None) -> tuple[int, ...]:
+        """What a step looks at: the view, and where there are full-size pictures the corner of the part."""
+        view = int(views.sampler(self.schedule.seed, index)[0])
+        return (view,) if sharp is None else (view, *sharp.corner(view, index // len(views), self.schedule.seed))
+
+    def _work(self, views: Views, sharp: SharpViews | None) -> Callable[..., dict[str, Tensor]]:
+        def work(number: int | Tensor, *corner: int | Tensor) -> dict[str, Tensor]:
+            view = views.at(number, self.device)
+            picture = self.picture(view)
+            return self._compare(view, picture, {} if sharp is None else self._sharp_terms(picture, sharp, number, *corner))
+
+        return work
+
+    def _sharp_terms(
+        self, picture: Rendered, sharp: SharpViews, number: int | Tensor, row: int | Tensor, column: int | Tensor
+    ) -> dict[str, Tensor]:
+        """Super-resolution of a part against the picture at full size."""
+        assert self.network is not None
+        truth, visible = (part.to(self.device) for part in sharp.part(number, row, column))
+        with torch.autocast(self.device.type, torch.bfloat16, enabled=self.schedule.half and self.device.type == "cuda"):
+            drawn = self.network.tile(picture.planes(), row, column, sharp.side).permute(1, 2, 0)
+            more = {} if self.perceptual is None else {"perceptual": self.perceptual(drawn, truth)}
+        return sharp_terms(drawn, truth, visible, self.schedule.sharp_weights) | more
+
+    def _compare(self, view: View, picture: Rendered, more: dict[str, Tensor]) -> dict[str, Tensor]:
         weights = self.schedule.weights
-        terms = image_terms(picture, view, weights) | head_terms(self.head, weights)
+        terms = image_terms(picture, view, weights) | head_terms(self.head, weights) | more
         if self.hair is not None and self.inside is not None:
             terms |= hair_terms(self.hair, self.inside, weights)
         if self.schedule.track:
@@ -270,14 +273,10 @@ def train_avatar(
     mesh_head: MeshHead | None,
     hair: StrandHair | None,
     expression_names: Sequence[str],
+    schedule: Schedule,
     *,
+    gaussians: int,
     dynamics: StrandDynamics | None = None,
-    steps: int = 900,
-    size: int = 256,
-    coarse: float = 0.75,
-    gaussians: int = 16_000,
-    seed: int = 0,
-    schedule: Schedule | None = None,
     device: torch.device | str = "cpu",
     store: StateStore | None = None,
     report: Report | None = None,
@@ -286,25 +285,28 @@ def train_avatar(
 ) -> Avatar:
     """Train head and hair on the training views of all sequences and return the avatar (on ``device``).
 
-    ``mesh_head`` adds seeds where the fitted head has no surface; ``hair`` is where the strands start (``initial_hair``)
-    and ``dynamics`` how they swing along the track (calmly by default; ``schedule.swing`` off: rigid with the skull).
+    ``mesh_head`` adds seeds where the fitted head has no surface; ``hair`` is where the strands start (of ``schedule.detail``
+    channels) and ``dynamics`` how they swing along the track (calmly by default; ``schedule.swing`` off: rigid with the skull).
     Resumes from ``store``. Raises ``Diverged`` when the optimiser leaves the finite numbers for good, ``KeyboardInterrupt`` with
     the state saved when ``stop()`` turns true.
     """
-    schedule = schedule or Schedule(steps=steps, size=size, seed=seed, coarse=coarse)
     views = views.subset(views.training_indices())
     mesh = None
     if mesh_head is not None:
         neutral = mesh_head.neutral()
         mesh = neutral.vertices.cpu(), neutral.faces.cpu()
     random = generator(schedule.seed, "seeds")
-    head = GaussianHead.from_seeds(seed_head(views, canonical, mesh, gaussians, random), canonical, random)
+    head = GaussianHead.from_seeds(seed_head(views, canonical, mesh, gaussians, random), canonical, random, schedule.detail)
+    network = None
+    if schedule.supres:
+        network = SuperResolution(schedule.channels)
+        network.reset(generator(schedule.seed, "super-resolution"))
     inside, moved = None, None
     if hair is not None:
         hair, inside = hair.to(device), canonical.skull_distance().to(device)
         dynamics = dynamics or (StrandDynamics(**CALM) if schedule.swing else None)
         moved = sway(views, hair.points.detach(), None if dynamics is None else dynamics.to(device), inside)
-    trainee = JointTrainee(views, canonical, head, hair, moved, inside, schedule, device)
+    trainee = JointTrainee(views, canonical, head, hair, moved, inside, schedule, device, network)
     run_loop(trainee, schedule.steps, store, report, stop=stop, save_every=save_every)
     return finished(trainee, views, expression_names, dynamics)
 
@@ -321,4 +323,7 @@ def finished(trainee: JointTrainee, views: Views, expression_names: Sequence[str
     hair, inside = trainee.hair, trainee.inside
     if hair is not None and inside is not None:
         hair.free_points.copy_(inside.push_out(hair.free_points, CLEARANCE))
-    return Avatar(trainee.canonical, trainee.head, expression_names, hair, dynamics, inside, track).to(trainee.device)
+    avatar = Avatar(
+        trainee.canonical, trainee.head, expression_names, hair, dynamics, inside, track, super_resolution=trainee.network
+    )
+    return avatar.to(trainee.device)

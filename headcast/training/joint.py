@@ -8,9 +8,9 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from headcast.avatar.avatar import Rendered
 from headcast.avatar.distance_grid import SignedDistanceGrid
 from headcast.avatar.gaussian_head import GaussianHead
+from headcast.avatar.picture import Rendered
 from headcast.avatar.strand_losses import anchoring, inside_head, length_preservation, smoothness
 from headcast.avatar.strands import StrandHair
 from headcast.training.losses import dssim, l1, masked_mean, matte_loss, orientation_loss

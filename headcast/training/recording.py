@@ -1,6 +1,6 @@
 """Forward and backward of a training step as a CUDA graph: thousands of small kernels start at once instead of one by one.
 
-What is recorded must not depend on a number that only the host knows; the view is chosen by an index on the device.
+What is recorded must not depend on a number that only the host knows; views and parts of them are chosen by indices on the device.
 """
 
 from __future__ import annotations
@@ -13,26 +13,27 @@ from torch import Tensor
 
 from headcast.rendering.splat_cuda import fixed_room
 
-WARM_UP = 3
 SLACK = 1.5
 """Room for tile entries in units of what the warm-up needed."""
 logger = logging.getLogger(__name__)
 
 
 class Recording:
-    """Replays ``work(index)``, which returns named scalars after filling the gradients of ``parameters``."""
+    """Replays ``work(*numbers)``, which returns named scalars after filling the gradients of ``parameters``."""
 
-    def __init__(self, work: Callable[[Tensor], Mapping[str, Tensor]], parameters: Sequence[Tensor], views: int) -> None:
-        """``work`` runs a few times for some of ``views`` indices before it is recorded."""
-        self._work, self._parameters, self._views = work, parameters, views
-        self._index = torch.zeros((), dtype=torch.int64, device=parameters[0].device)
-        self._room = self._measured()
+    def __init__(
+        self, work: Callable[..., Mapping[str, Tensor]], parameters: Sequence[Tensor], examples: Sequence[Sequence[int]]
+    ) -> None:
+        """``work`` takes integers that lie on the device; it runs for the ``examples`` before it is recorded."""
+        self._work, self._parameters = work, parameters
+        self._numbers = torch.zeros(len(examples[0]), dtype=torch.int64, device=parameters[0].device)
+        self._room = self._measured(examples)
         self._record()
 
-    def __call__(self, index: int) -> dict[str, float]:
-        """The scalars of ``work(index)``; gradients are where ``backward`` would have put them."""
+    def __call__(self, *numbers: int) -> dict[str, float]:
+        """The scalars of ``work(*numbers)``; gradients are where ``backward`` would have put them."""
         while True:
-            self._index.fill_(index)
+            self._set(numbers)
             self._graph.replay()
             *values, needed = self._values.tolist()
             if needed <= self._room:
@@ -48,14 +49,18 @@ class Recording:
         for parameter in self._parameters:
             parameter.grad = None
 
-    def _measured(self) -> int:
+    def _set(self, numbers: Sequence[int]) -> None:
+        for place, number in zip(self._numbers, numbers, strict=True):
+            place.fill_(number)
+
+    def _measured(self, examples: Sequence[Sequence[int]]) -> int:
         """Room for the tile entries of a few views, which also compiles every kernel."""
         most = 0
         stream = torch.cuda.Stream()
         stream.wait_stream(torch.cuda.current_stream())
         with torch.cuda.stream(stream):
-            for number in range(WARM_UP):
-                self._index.fill_(number * (self._views - 1) // (WARM_UP - 1))
+            for numbers in examples:
+                self._set(numbers)
                 with fixed_room(0) as room:
                     self._once()
                 assert room.needed is not None
@@ -65,7 +70,7 @@ class Recording:
 
     def _once(self) -> Mapping[str, Tensor]:
         self._clear()
-        return self._work(self._index)
+        return self._work(*self._numbers.unbind())
 
     def _record(self) -> None:
         graph = torch.cuda.CUDAGraph()

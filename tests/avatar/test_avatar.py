@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 import torch
 
-from headcast.avatar.avatar import Avatar, Rendered
+from headcast.avatar.avatar import Avatar
+from headcast.avatar.picture import Rendered
 from headcast.errors import HeadcastError
 from headcast.geometry.rotations import axis_angle_to_matrix
 from tests.ball import ball_avatar, camera

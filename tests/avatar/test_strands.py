@@ -61,7 +61,7 @@ def test_selected_strands_are_a_part_of_all() -> None:
 
 
 def test_roots_stay_and_everything_else_learns() -> None:
-    hair = StrandHair(wavy(), torch.full((3,), 0.5))
+    hair = StrandHair(wavy(), torch.full((3,), 0.5), detail=3)
     gaussians = hair.gaussians(skull_to_world(hair.points, torch.eye(3), torch.zeros(3)), torch.tensor([0.0, 0.0, 1.0]))
     weights = [torch.randn(part.shape, generator=torch.Generator().manual_seed(2)) for part in gaussians]
     sum((part * weight).sum() for part, weight in zip(gaussians, weights, strict=True)).backward()

@@ -11,12 +11,14 @@ from torch import Tensor
 
 from headcast.avatar.avatar import Avatar
 from headcast.avatar.gaussian_head import GaussianHead
+from headcast.avatar.super_resolution import SuperResolution
 from headcast.geometry.rotations import axis_angle_to_matrix
 from headcast.heads.model import HeadParameters
-from headcast.training.gaussian_head import JointTrainee, Schedule, composited, train_avatar
+from headcast.training.gaussian_head import JointTrainee, composited, train_avatar
 from headcast.training.hair import sway
 from headcast.training.loop import MemoryStore
 from headcast.training.samples import Views
+from headcast.training.schedule import Schedule
 from headcast.training.seeding import look, seed_head
 from tests.ball import UNITS, ball_avatar, camera, canonical_ball, tuft
 
@@ -41,15 +43,19 @@ def parameters() -> HeadParameters:
 
 
 @pytest.fixture(scope="module")
-@torch.no_grad()
 def views() -> Views:
+    return filmed(SIZE)
+
+
+@torch.no_grad()
+def filmed(side: int) -> Views:
     avatar, stacks = (
         truth(),
         {name: [] for name in ("images", "mattes", "hair", "angle", "confidence", "camera", "frame", "world_to_camera")},
     )
     for frame, turn in enumerate(TURNS):
         for number, azimuth in enumerate(np.linspace(-0.8, 0.8, CAMERAS)):
-            view = camera(azimuth, SIZE)
+            view = camera(azimuth, side)
             picture = avatar.film(avatar.pose(None, [*turn.tolist(), 0, 0, 0]), view)
             hair = picture.hair > 0.5
             angle = torch.remainder(torch.atan2(picture.orientation[..., 1], picture.orientation[..., 0]) / 2, torch.pi)
@@ -65,10 +71,10 @@ def views() -> Views:
     count = CAMERAS * FRAMES
     return Views(
         **tensors,
-        labels=np.zeros((count, SIZE, SIZE)),
+        labels=np.zeros((count, side, side)),
         landmarks=np.full((count, 68, 2), np.nan),
-        visible=np.ones((count, SIZE, SIZE), bool),
-        K=np.stack([camera(size=SIZE).K] * count),
+        visible=np.ones((count, side, side), bool),
+        K=np.stack([camera(size=side).K] * count),
         cameras=tuple("abcde"),
         sequences=("S",),
         sequence_of_frame=np.zeros(FRAMES, int),
@@ -80,26 +86,22 @@ def views() -> Views:
     )
 
 
-def train(views: Views, steps: int = 30, **options: object) -> Avatar:
-    schedule = Schedule(steps=30, size=SIZE, move_every=5)
-    return train_avatar(
-        views,
-        CANONICAL,
-        None,
-        tuft((0.5, 0.5, 0.5)),
-        UNITS,
-        dynamics=None,
-        gaussians=300,
-        schedule=replace(schedule, steps=steps),
-        **options,
-    )
+def train(views: Views, steps: int = 30, *, supres: bool = False, **options: object) -> Avatar:
+    schedule = Schedule(steps=steps, size=views.size[0], move_every=5, supres=supres, channels=12)
+    hair = tuft((0.5, 0.5, 0.5), detail=schedule.detail)
+    return train_avatar(views, CANONICAL, None, hair, UNITS, schedule, gaussians=300, **options)
 
 
-def trainee_of(views: Views, device: str = "cpu") -> JointTrainee:
+def trainee_of(views: Views, device: str = "cpu", supres: bool = False) -> JointTrainee:
     known = views.subset(views.training_indices())
     random = torch.Generator().manual_seed(0)
-    head = GaussianHead.from_seeds(seed_head(known, CANONICAL, None, 300, random), CANONICAL, random)
-    return JointTrainee(known, CANONICAL, head, tuft(), None, None, Schedule(steps=30, size=SIZE, coarse=0.0), device)
+    schedule = Schedule(steps=30, size=views.size[0], coarse=0.0, supres=supres, channels=12, half=False)
+    head = GaussianHead.from_seeds(seed_head(known, CANONICAL, None, 300, random), CANONICAL, random, schedule.detail)
+    network = None
+    if supres:
+        network = SuperResolution(schedule.channels, width=16)
+        network.reset(random)
+    return JointTrainee(known, CANONICAL, head, tuft(detail=schedule.detail), None, None, schedule, device, network)
 
 
 @pytest.fixture(scope="module")
@@ -111,7 +113,7 @@ def psnr(avatar: Avatar, views: Views, index: int) -> float:
     view = views.at(index)
     picture = avatar.film(
         avatar.pose(None, [*views.parameters.rotation[view.frame].tolist(), 0, 0, 0]),
-        camera(np.linspace(-0.8, 0.8, CAMERAS)[view.camera], SIZE),
+        camera(np.linspace(-0.8, 0.8, CAMERAS)[view.camera], views.size[0]),
     )
     return float(-10 * torch.log10((picture.image - view.image).square().mean()))
 
@@ -199,17 +201,31 @@ def test_trained_poses_stay_about_the_fitted_ones(views: Views) -> None:
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
-def test_a_recorded_step_equals_one_that_is_not(views: Views) -> None:
-    recorded, plain = (trainee_of(views, "cuda") for _ in range(2))
+@pytest.mark.parametrize("supres", [False, True])
+def test_a_recorded_step_equals_one_that_is_not(supres: bool) -> None:
+    views = filmed(64)
+    recorded, plain = (trainee_of(views, "cuda", supres) for _ in range(2))
     for index in range(3):
         terms = recorded.step(index)
-        chosen = int(plain.levels[SIZE].sampler(plain.schedule.seed, index)[0])
+        level = plain.levels[plain.schedule.splatted]
         for parameter in plain.head.parameters():
             parameter.grad = None
-        expected = plain._compare(plain.levels[SIZE].at(chosen))
+        expected = plain._work(level, plain.sharp)(*plain._numbers(level, index, plain.sharp))
         assert all(abs(terms[name] - float(value)) < 1e-4 for name, value in expected.items())
         for one, two in zip(recorded.head.parameters(), plain.head.parameters(), strict=True):
             assert (one.grad - two.grad).norm() <= 1e-3 * two.grad.norm() + 1e-9
+
+
+def test_super_resolution_sharpens_what_is_splatted() -> None:
+    views = filmed(64)
+    avatar = train(views, 60, supres=True)
+    assert avatar.super_resolution is not None and avatar.super_resolution.channels == 12
+    assert avatar.head.detail.abs().max() > 0 and avatar.hair is not None and avatar.hair.detail.abs().max() > 0
+    held = [index for index in range(len(views)) if views.held_out_camera[views.camera[index]]]
+    with_it = sum(psnr(avatar, views, index) for index in held)
+    network = avatar.super_resolution
+    network.reset(torch.Generator().manual_seed(0))
+    assert with_it > sum(psnr(avatar, views, index) for index in held) + 0.2 * len(held), "better than enlarging alone"
 
 
 def test_training_splats_with_warp_whatever_is_installed(views: Views, monkeypatch: pytest.MonkeyPatch) -> None:
