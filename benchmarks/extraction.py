@@ -1,4 +1,4 @@
-"""Extraction at a capture's full size: ``python -m benchmarks.extraction [--cameras 16] [--frames 60] [--workers 2] [--size 2048]``.
+"""Extraction at full size: ``python -m benchmarks.extraction [--cameras 16] [--frames 60] [--workers 2] [--size 2048]``.
 
 Films of 2200×3208 in NeRSemble's layout are written to a temporary folder (one is encoded, the others are copies) and go through
 the check of the raw capture and the extraction as the workflow runs them. Beside it the same films only decoded by plain PyAV, as

@@ -15,7 +15,7 @@ SAMPLE_S = 0.02
 
 
 class Measured(NamedTuple):
-    """What was done: images, seconds without imports, those that processors were busy, and on a GPU the memory (bytes) held there."""
+    """What was done: images, seconds without imports, those that processors were busy, on a GPU the memory (bytes) held there."""
 
     images: int
     seconds: float

@@ -1,9 +1,9 @@
 """Time preprocessing and watch its memory: ``python -m benchmarks.preprocessing [--sizes 512 2048] [--workers 2] [--parts …]``.
 
 ``stages``: every stage on the embedded demo as a rule runs it, files and the start of its workers included; per second counts
-views. ``pixels``: orientation and the networks alone, from one picture in memory to its result in memory; on the GPU where there
-is one, on the CPU (``--workers`` threads) orientation only, networks too with ``--networks``. Their weights are random: time
-depends on where hair is and on nothing else that a picture shows. Each row is a process of its own; memory is what it and its
+views. ``pixels``: orientation and the networks (those of ``--only``) alone, from one picture in memory to its result in memory, on
+``--device cuda`` or ``cpu`` (``--workers`` threads). Weights are random: time depends on where hair is and on nothing else that
+a picture shows. Each row is a process of its own; memory is what it and its
 workers held at most, on a GPU what it had reserved there. On a machine that others use, the seconds that processors were busy say
 more than images/s. What is not installed is named and left out.
 """
@@ -227,23 +227,19 @@ def stage_rows(sizes: list[int], workers: int) -> Iterator[str]:
                 yield row(name, size, f"{workers} cores", run_stage, Path(folder), size, workers)
 
 
-def pixel_rows(sizes: list[int], workers: int, networks: bool) -> Iterator[str]:
-    """A row for each operator, size and device."""
+def pixel_rows(sizes: list[int], workers: int, names: list[str], device: str) -> Iterator[str]:
+    """A row for each operator and size."""
     import torch
 
-    devices = ["cuda"] * torch.cuda.is_available() + ["cpu"]
+    where = torch.cuda.get_device_name() if device == "cuda" else f"{workers} threads"
     for size in sizes:
-        for device in devices:
-            where = torch.cuda.get_device_name() if device == "cuda" else f"{workers} threads"
-            for name in PIXELS:
-                network = not name.startswith("orientation")
-                if network and device == "cpu" and not networks:
-                    continue
-                lacking = missing("networks") if network else ""
-                if lacking:
-                    yield f"| {name} | {size} | {where} | {lacking} is not installed | | | |"
-                else:
-                    yield row(name, size, where, run_pixels, size, device, workers)
+        for name in names:
+            network = not name.startswith("orientation")
+            lacking = missing("networks") if network else ""
+            if lacking:
+                yield f"| {name} | {size} | {where} | {lacking} is not installed | | | |"
+            else:
+                yield row(name, size, where, run_pixels, size, device, workers)
 
 
 def missing(part: str) -> str:
@@ -257,8 +253,8 @@ def row(name: str, size: int, where: str, work: Callable[..., Measured], *argume
         done, memory = apart(work, name, *arguments)
     except RuntimeError:
         return f"| {name} | {size} | {where} | failed | | | |"
-    held = done.gpu_memory or memory
-    return f"| {name} | {size} | {where} | {done.images} | {done.images / done.seconds:.3g} | {done.busy / done.images:.3g} | {held / 1e9:.2f} |"
+    held, rate, busy = done.gpu_memory or memory, done.images / done.seconds, done.busy / done.images
+    return f"| {name} | {size} | {where} | {done.images} | {rate:.3g} | {busy:.3g} | {held / 1e9:.2f} |"
 
 
 def main() -> None:
@@ -267,7 +263,8 @@ def main() -> None:
     parser.add_argument("--sizes", type=int, nargs="+", default=[512, 2048])
     parser.add_argument("--workers", type=int, default=2)
     parser.add_argument("--parts", nargs="+", choices=["stages", "pixels"], default=["stages", "pixels"])
-    parser.add_argument("--networks", action="store_true", help="networks on the CPU, too (minutes)")
+    parser.add_argument("--only", nargs="+", choices=list(PIXELS), default=list(PIXELS)[:2])
+    parser.add_argument("--device", choices=list(PIXEL_RUNS), default="cpu")
     options = parser.parse_args()
     os.environ["OMP_NUM_THREADS"] = str(options.workers)
     print("| what | px | on | images | images/s | busy s an image | GB |\n|---|---|---|---|---|---|---|", flush=True)
@@ -277,7 +274,7 @@ def main() -> None:
         for line in stage_rows(options.sizes, options.workers):
             print(line, flush=True)
     if "pixels" in options.parts:
-        for line in pixel_rows(options.sizes, options.workers, options.networks):
+        for line in pixel_rows(options.sizes, options.workers, options.only, options.device):
             print(line, flush=True)
 
 
