@@ -23,8 +23,6 @@ from benchmarks.measuring import Measured, apart, seconds
 
 DEMO = Path(__file__).parents[1] / "assets/demo"
 SUBJECT, SEQUENCE, SERIAL = "demo", "HAIR", "222200040"
-FRAMES = {512: 12}
-FEW_FRAMES = 2
 PIXEL_RUNS = {"cpu": 3, "cuda": 30}
 NEEDED = {"stages": ("av", "mediapipe", "pymatting"), "networks": ("cv2",)}
 BATCH = 4
@@ -35,9 +33,8 @@ Prepare = Callable[[int, str], tuple[Callable[[], object], int]]
 class Folder:
     """The products of the demo in a folder, as the workflow names them."""
 
-    def __init__(self, root: Path, size: int, workers: int) -> None:
-        self.root, self.size, self.workers = root, size, workers
-        self.frames = FRAMES.get(size, FEW_FRAMES)
+    def __init__(self, root: Path, size: int, frames: int, workers: int) -> None:
+        self.root, self.size, self.frames, self.workers = root, size, frames, workers
         self.source = (SUBJECT, SEQUENCE, DEMO, "nersemble")
 
     def __getattr__(self, name: str) -> Path:
@@ -126,12 +123,12 @@ STAGES: dict[str, Callable[[Folder], tuple[float, float]]] = {
 }
 
 
-def run_stage(name: str, root: Path, size: int, workers: int) -> Measured:
+def run_stage(name: str, root: Path, size: int, frames: int, workers: int) -> Measured:
     """One stage, its predecessors' products in place."""
     import torch
 
     torch.set_num_threads(workers)
-    at = Folder(root, size, workers)
+    at = Folder(root, size, frames, workers)
     took = STAGES[name](at)
     from headcast.formats.frames import read_images
 
@@ -219,12 +216,12 @@ def run_pixels(name: str, size: int, device: str, threads: int) -> Measured:
     return Measured(calls * batch, *took, torch.cuda.max_memory_reserved() if device == "cuda" else 0)
 
 
-def stage_rows(sizes: list[int], workers: int) -> Iterator[str]:
+def stage_rows(sizes: list[int], frames: int, workers: int) -> Iterator[str]:
     """A row for each stage and size."""
     for size in sizes:
         with tempfile.TemporaryDirectory(prefix="headcast-benchmark-") as folder:
             for name in STAGES:
-                yield row(name, size, f"{workers} cores", run_stage, Path(folder), size, workers)
+                yield row(name, size, f"{workers} cores", run_stage, Path(folder), size, frames, workers)
 
 
 def pixel_rows(sizes: list[int], workers: int, names: list[str], device: str) -> Iterator[str]:
@@ -261,6 +258,7 @@ def main() -> None:
     """Print a table, row by row."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--sizes", type=int, nargs="+", default=[512, 2048])
+    parser.add_argument("--frames", type=int, default=4, help="of the demo's sixteen cameras, for the stages")
     parser.add_argument("--workers", type=int, default=2)
     parser.add_argument("--parts", nargs="+", choices=["stages", "pixels"], default=["stages", "pixels"])
     parser.add_argument("--only", nargs="+", choices=list(PIXELS), default=list(PIXELS)[:2])
@@ -271,7 +269,7 @@ def main() -> None:
     if "stages" in options.parts and missing("stages"):
         print(f"| stages | | | {missing('stages')} is not installed | | | |")
     elif "stages" in options.parts:
-        for line in stage_rows(options.sizes, options.workers):
+        for line in stage_rows(options.sizes, options.frames, options.workers):
             print(line, flush=True)
     if "pixels" in options.parts:
         for line in pixel_rows(options.sizes, options.workers, options.only, options.device):

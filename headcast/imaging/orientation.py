@@ -4,7 +4,7 @@ Difference of Gaussians → bank of real, zero-mean Gabor filters → |response|
 arg-max refined by a parabola, spread about it as its variance (Paris, Briceño, Sillion, "Capture of hair geometry from
 multiple images", SIGGRAPH 2004) → vote of the neighbours on the doubled angle, weighted by response and certainty.
 
-The bank of all angles is evaluated through its singular vectors: some twenty convolutions instead of 180, equal to 1e-3.
+The bank of all angles is evaluated through its singular vectors: some forty products of spectra instead of 180, equal to 1e-3.
 Filters are 0.23 cycles/px as in the literature, but 5 px long instead of 2.4 and without response to flat grey: single
 pixels of real and rendered hair are too noisy for short ones. Images above 512 px add one octave per doubling.
 
@@ -16,13 +16,16 @@ from __future__ import annotations
 
 import functools
 import math
+from collections.abc import Iterator
 from typing import NamedTuple
 
 import numpy as np
 import torch
 from jaxtyping import Float, UInt8
+from scipy.fft import next_fast_len
 from torch import Tensor
-from torch.nn.functional import conv2d, interpolate, pad, pixel_shuffle, pixel_unshuffle
+from torch.fft import irfft2, rfft2
+from torch.nn.functional import conv2d, interpolate, pad
 
 from headcast.errors import CaptureError
 from headcast.imaging.resample import area_weights
@@ -31,7 +34,7 @@ REFERENCE_SIDE = 512
 HAIR = 0.02  # share of hair from which on a pixel has an orientation
 CHUNK = {"cpu": 1 << 12}  # hair pixels at a time: what fits the cache; larger on a GPU
 GPU_CHUNK = 1 << 18
-PHASES = 4
+FILTERS, GPU_FILTERS = 4, 64  # of the basis at a time: as many maps are held
 
 
 class Filters(NamedTuple):
@@ -67,33 +70,14 @@ def steerable(angles: int, filters: Filters, tolerance: float = 1e-3) -> tuple[F
     return torch.from_numpy((left * values)[:, :rank].astype(np.float32)), torch.from_numpy(basis.astype(np.float32))
 
 
-@functools.cache
-def interleaved(angles: int, filters: Filters, device: torch.device) -> Float[Tensor, "rpp pp q q"]:
-    """The basis for a picture that is split into `PHASES`² of its pixels, every so many, and gives as many for each filter.
-
-    The same sums: a GPU does them well only with more channels than one.
-    """
-    basis = steerable(angles, filters)[1]
-    rank, _, size, _ = basis.shape
-    reach = -(-(size + PHASES - 1) // PHASES)
-    moved = basis.new_zeros(PHASES, PHASES, rank, reach * PHASES, reach * PHASES)
-    for y, x in np.ndindex(PHASES, PHASES):
-        moved[y, x, :, y : y + size, x : x + size] = basis[:, 0]
-    split = moved.view(PHASES, PHASES, rank, reach, PHASES, reach, PHASES).permute(2, 0, 1, 4, 6, 3, 5)
-    return split.reshape(rank * PHASES**2, PHASES**2, reach, reach).to(device)
-
-
-def filtered(band: Float[Tensor, "1 H W"], angles: int, filters: Filters, phases: bool) -> Float[Tensor, "r H W"]:
-    """Responses of the basis at every pixel; outside the picture the border repeats. By ``phases``, as a GPU likes it, or not."""
+def filtered(band: Float[Tensor, "1 H W"], basis: Float[Tensor, "r k k"]) -> Iterator[Float[Tensor, "c H W"]]:
+    """Responses of the basis, some filters at a time, as products of spectra; outside the picture the border repeats."""
     height, width = band.shape[1:]
-    basis = steerable(angles, filters)[1]
     margin = basis.shape[-1] // 2
-    if not phases:
-        return conv2d(pad(band[None], (margin,) * 4, mode="replicate"), basis.to(band.device))[0]
-    kernels = interleaved(angles, filters, band.device)
-    high, wide = ((-(-side // PHASES) + kernels.shape[-1] - 1) * PHASES for side in (height, width))
-    padded = pad(band[None], (margin, wide - width - margin, margin, high - height - margin), mode="replicate")
-    return pixel_shuffle(conv2d(pixel_unshuffle(padded, PHASES), kernels), PHASES)[0, :, :height, :width]
+    size = [next_fast_len(side + 2 * margin, real=True) for side in (height, width)]
+    spectrum = rfft2(pad(band[None], (margin,) * 4, mode="replicate")[0], s=size)
+    for some in basis.split(GPU_FILTERS if band.is_cuda else FILTERS):
+        yield irfft2(spectrum * rfft2(some, s=size).conj(), s=size)[:, :height, :width]
 
 
 def _blur(maps: Float[Tensor, "n H W"], sigma: float) -> Float[Tensor, "n H W"]:
@@ -109,14 +93,16 @@ def _responses(
     grey: Float[Tensor, "H W"], inside: Tensor, angles: int, filters: Filters, octaves: int
 ) -> list[tuple[Float[Tensor, "A r"], Float[Tensor, "r n"]]]:
     """Basis responses at the pixels ``inside`` for each octave, coarser ones computed on a reduced picture."""
-    weights, found = steerable(angles, filters)[0].to(grey.device), []
+    weights, basis = (part.to(grey.device) for part in steerable(angles, filters))
+    found = []
     for octave in range(octaves):
         small = interpolate(grey[None, None], scale_factor=0.5**octave, mode="area")[0] if octave else grey[None]
         band = _blur(small, filters.fine) - _blur(small, filters.coarse)
-        maps = filtered(band, angles, filters, phases=grey.is_cuda)
-        if octave:
-            maps = interpolate(maps[None], size=grey.shape, mode="bilinear", align_corners=False)[0]
-        found.append((weights, maps[:, inside]))
+        parts = []
+        for maps in filtered(band, basis[:, 0]):
+            whole = interpolate(maps[None], size=grey.shape, mode="bilinear", align_corners=False)[0] if octave else maps
+            parts.append(whole[:, inside])
+        found.append((weights, torch.cat(parts)))
     return found
 
 
