@@ -16,9 +16,9 @@ import torch.nn.functional as F
 from jaxtyping import Float, UInt8
 from torch import Tensor, nn
 
+from headcast.networks.onnx_network import open_network
 from headcast.networks.residual import RESNET101, stage
-from headcast.networks.runtime import pictures, place
-from headcast.networks.weights import load_weights
+from headcast.networks.runtime import pictures
 
 NAME = "BackgroundMattingV2 (ResNet-101)"
 RATES = (3, 6, 9)
@@ -132,8 +132,9 @@ class BackgroundMatting(nn.Module):
     def forward(self, images: Float[Tensor, "B 3 H W"], plates: Float[Tensor, "B 3 H W"]) -> Float[Tensor, "B 1 H W"]:
         """Alpha in [0, 1]; the sides are multiples of four."""
         both = torch.cat([images, plates], 1)
-        scale = min(LARGEST_SCALE, COARSE_SIDE / max(both.shape[2:]))
-        small = _resized(both, (round(both.shape[2] * scale), round(both.shape[3] * scale)))
+        high, wide = (int(side) for side in both.shape[2:])  # numbers also where the network is traced
+        scale = min(LARGEST_SCALE, COARSE_SIDE / max(high, wide))
+        small = _resized(both, (round(high * scale), round(wide * scale)))
         *skips, deepest = self.backbone(small)
         said = self.decoder(self.aspp(deepest), skips[::-1])
         coarse = Coarse(said[:, :1].clamp(0, 1), said[:, 1:4], said[:, 4:5].clamp(0, 1), F.relu(said[:, 5:]))
@@ -143,7 +144,8 @@ class BackgroundMatting(nn.Module):
 class PlateMatter:
     """Mattes of views against the plates of their cameras."""
 
-    def __init__(self, network: BackgroundMatting) -> None:
+    def __init__(self, network: nn.Module) -> None:
+        """``network`` is a `BackgroundMatting` or an export of one."""
         self._network = network
 
     @torch.inference_mode()
@@ -156,8 +158,8 @@ class PlateMatter:
 
 
 def load(weights: Path, half: bool = False) -> PlateMatter:
-    """The network with the weights of ``weights``; raises ``AssetMissing`` or ``BadFile``."""
-    return PlateMatter(place(load_weights(BackgroundMatting, weights, NAME), half))
+    """The network with the weights of ``weights``, or its ONNX export; raises ``AssetMissing`` or ``BadFile``."""
+    return PlateMatter(open_network(BackgroundMatting, weights, NAME, inputs=2, half=half))
 
 
 def _block(inputs: int, outputs: int, size: int, rate: int = 1) -> nn.Sequential:

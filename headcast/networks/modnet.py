@@ -16,8 +16,8 @@ from jaxtyping import Float, UInt8
 from torch import Tensor, nn
 
 from headcast.imaging.guided import at_size_of
-from headcast.networks.runtime import pictures, place
-from headcast.networks.weights import load_weights
+from headcast.networks.onnx_network import open_network
+from headcast.networks.runtime import pictures
 
 NAME = "MODNet"
 SIDE, STEP = 512, 32  # px of the shorter side that the network was trained at; sides are multiples of the step
@@ -189,7 +189,8 @@ class Modnet(nn.Module):
 class PortraitMatter:
     """Mattes of views without any plate."""
 
-    def __init__(self, network: Modnet) -> None:
+    def __init__(self, network: nn.Module) -> None:
+        """``network`` is a `Modnet` or an export of one."""
         self._network = network
 
     @torch.inference_mode()
@@ -206,8 +207,8 @@ class PortraitMatter:
 
 
 def load(weights: Path, half: bool = False) -> PortraitMatter:
-    """The network with the weights of ``weights``; raises ``AssetMissing`` or ``BadFile``."""
-    return PortraitMatter(place(load_weights(Modnet, weights, NAME), half))
+    """The network with the weights of ``weights``, or its ONNX export; raises ``AssetMissing`` or ``BadFile``."""
+    return PortraitMatter(open_network(Modnet, weights, NAME, inputs=1, half=half))
 
 
 def _twice(x: Float[Tensor, "B C H W"]) -> Float[Tensor, "B C h w"]:

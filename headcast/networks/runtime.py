@@ -33,7 +33,7 @@ def batches(views: Sequence[tuple[int, str]], size: int, threads: int) -> list[t
 
 
 def pictures(network: nn.Module, images: Sequence[UInt8[np.ndarray, "H W 3"]]) -> Float[Tensor, "B 3 H W"]:
-    """Images of one size as a batch in [0, 1], on the device and in the precision of the network."""
-    weight = next(network.parameters())
+    """Images of one size as a batch in [0, 1], on the device and in the precision of the network (float32 where it holds none)."""
+    weight = next(network.parameters(), torch.zeros(()))
     stacked = torch.from_numpy(np.stack([np.ascontiguousarray(image) for image in images])).to(weight.device)
     return stacked.permute(0, 3, 1, 2).to(weight.dtype) / 255

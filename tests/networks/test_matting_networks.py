@@ -64,7 +64,7 @@ def test_half_precision_says_nearly_the_same(name: str, checkpoint: Callable[[st
     images, plates = views(2, 128), views(2, 128, 1)
     full = MODULES[name].load(checkpoint(name)).mattes(images, plates)
     if not torch.cuda.is_available():  # a CPU can, slowly, what it is not asked to do
-        monkeypatch.setattr(MODULES[name], "place", lambda network, half: network.half() if half else network)
+        monkeypatch.setattr("headcast.networks.onnx_network.place", lambda network, half: network.half() if half else network)
     half = MODULES[name].load(checkpoint(name), half=True).mattes(images, plates)
     assert half.dtype == np.float32 and not np.array_equal(full, half)
     assert np.abs(full - half).mean() < 0.02
