@@ -140,7 +140,8 @@ def our_parts(trainee: JointTrainee) -> dict[str, tuple[float, float]]:
     views = trainee.levels[trainee.schedule.splatted]
     sharp, network, perceptual, side = trainee.sharp, trainee.network, trainee.perceptual, views.size[0]
     assert sharp is not None and network is not None and perceptual is not None
-    motion = trainee.motion(0)
+    with torch.no_grad():
+        motion = trainee.motion(0)
     center = torch.tensor([0.0, 0.0, 1.0], device="cuda")
     own = [p for p in trainee.head.parameters() if p.numel()]
     with torch.no_grad():

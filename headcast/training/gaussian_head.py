@@ -40,7 +40,7 @@ CLEARANCE = 5e-4
 VIEWS_SHARE = 0.3
 """Views are kept on a GPU when they take at most this share of its free memory."""
 WARM_UP = 3
-"""Views that are tried before a step is recorded."""
+"""Views that are tried, at least, before a step is recorded."""
 
 
 Perceptual = Callable[[Float[Tensor, "S S 3"], Float[Tensor, "S S 3"]], Float[Tensor, ""]]
