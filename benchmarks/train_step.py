@@ -149,7 +149,7 @@ def our_parts(trainee: JointTrainee) -> dict[str, tuple[float, float]]:
     attributes[4] = torch.rand(len(attributes[0]), trainee.schedule.channels, device="cuda")
     for tensor in attributes:
         tensor.requires_grad_()
-    view = views.at(0)
+    view = views.at(torch.tensor(0, device="cuda"))
     planes = torch.rand(trainee.schedule.channels, side, side, device="cuda", requires_grad=True)
     truth, visible = sharp.part(0, 0, 0)
     drawn = torch.rand_like(truth).requires_grad_()
