@@ -140,7 +140,7 @@ def run_stage(name: str, root: Path, size: int, workers: int) -> Measured:
 def view(size: int) -> tuple[np.ndarray, np.ndarray]:
     """A plate of the demo and where hair would be in its first frame (share), cut and resized as extraction does."""
     from headcast.capture.capture import open_capture
-    from headcast.capture.film import read_picture
+    from headcast.capture.pictures import read_picture
     from headcast.formats.ground_truth import open_ground_truth
     from headcast.imaging.crop import head_crop
 

@@ -114,6 +114,7 @@ class OrientationMaps(Section):
     """Undirected hair orientation of every pixel."""
 
     angles: Annotated[int, Field(ge=16, le=180)] = 60
+    gpu: bool = False
 
 
 DoctorCheck = Literal[

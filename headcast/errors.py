@@ -21,13 +21,13 @@ class HeadcastError(Exception):
 
     def __init__(self, where: object, wrong: str, todo: str = "") -> None:
         """Name the file or key (``where``), what is ``wrong`` with it and, if known, what ``todo`` about it."""
-        self.where, self._parts = str(where), (str(where), wrong, todo)
+        self.where, self.wrong, self.todo = str(where), wrong, todo
         message = f"{where}: {wrong}" + (f"; {todo}" if todo else "")
         super().__init__(" ".join(message.split()))
 
     def __reduce__(self) -> tuple[type[HeadcastError], tuple[str, str, str]]:
         """Travel between processes whole."""
-        return type(self), self._parts
+        return type(self), (self.where, self.wrong, self.todo)
 
 
 class ConfigError(HeadcastError):

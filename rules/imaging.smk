@@ -58,7 +58,7 @@ rule orientation_maps:
     conda: "../envs/parsing.yaml"
     params: code=code_hash("headcast.stages.orientation_maps"), settings=settings.settings("orientation_maps")
     threads: 4
-    resources: mem_mb=doubling(4_000), runtime=120
+    resources: gpu=int(settings.orientation_maps.gpu), mem_mb=doubling(4_000), runtime=120
     message: "measuring hair orientation in {wildcards.subject}/{wildcards.sequence}"
     shell:
         "python -m scripts.orientation_maps --images {input.images:q} --masks {input.masks:q} --settings {params.settings:q}"

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
 import numpy as np
 from jaxtyping import Float
 
@@ -11,6 +15,15 @@ from headcast.errors import CaptureError
 DISTANCE_M = (0.2, 5.0)
 FACING_COSINE = 0.7
 UNITS = {"millimetres": 1e-3, "centimetres": 1e-2}
+
+
+@contextmanager
+def described_by(source: Path) -> Iterator[None]:
+    """Contradictions of a camera that is made inside are said of the file that describes it."""
+    try:
+        yield
+    except CaptureError as error:
+        raise CaptureError(source, f"{error.where}: {error.wrong}", error.todo) from error
 
 
 def focus(cameras: list[Camera]) -> Float[np.ndarray, "3"]:

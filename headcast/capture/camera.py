@@ -10,6 +10,8 @@ from jaxtyping import Float
 from headcast.errors import CaptureError
 
 ROTATION_TOLERANCE = 1e-3
+LENS_COEFFICIENTS = (4, 5, 8)
+"""How many of OpenCV's k1 k2 p1 p2 k3 k4 k5 k6 a lens may have."""
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,8 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from headcast.capture.capture import Capture
-from headcast.capture.film import Film, find_film, picture_size
+from headcast.capture.film import Film, find_film
+from headcast.capture.pictures import picture_size, pixels
 from headcast.capture.raw import PICTURES
 from headcast.capture.rig_files import Rig, read_rig
 from headcast.errors import AssetMissing, CaptureError
@@ -51,9 +52,11 @@ def _plates(folder: Path, names: Iterable[str], rig: Rig) -> dict[str, Path]:
             raise CaptureError(
                 folder / f"{name}.png", f"camera {name} has no background plate", "film the empty set, or remove the folder"
             )
-        camera = rig.cameras[name]
-        if picture_size(found[0]) != (camera.width, camera.height):
-            raise CaptureError(found[0], f"is {picture_size(found[0])} px, the calibration says {(camera.width, camera.height)}")
+        size, told = picture_size(found[0]), (rig.cameras[name].width, rig.cameras[name].height)
+        if size != told:
+            raise CaptureError(
+                found[0], f"is {pixels(size)}, the calibration says {pixels(told)}", "film the plate as the sequence"
+            )
         plates[name] = found[0]
     return plates
 

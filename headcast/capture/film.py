@@ -2,22 +2,22 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
-from jaxtyping import UInt8
-from PIL import Image
 
+from headcast.capture.pictures import AGAIN, picture_size, pixels, read_picture
 from headcast.capture.raw import PICTURES, VIDEOS
 from headcast.errors import BadFile, CaptureError
 
 if TYPE_CHECKING:
     from headcast.capture.video import VideoFrame
 
-AGAIN = "download it again"
+GAP = 1.5  # of the least step between the numbers of two pictures
 
 
 class Film(Protocol):
@@ -68,23 +68,25 @@ class VideoFilm:
             with av.open(str(self.path)) as container:
                 promised = container.streams.video[0].frames
                 found = sum(1 for packet in container.demux(container.streams.video[0]) if packet.size and not packet.is_corrupt)
-        except (av.error.FFmpegError, IndexError) as error:
-            raise BadFile(self.path, f"is not a readable video ({str(error).splitlines()[0]})", AGAIN) from error
+        except IndexError as error:
+            raise BadFile(self.path, "holds no video stream", AGAIN) from error
+        except av.error.FFmpegError as error:
+            raise BadFile(self.path, f"is not a readable video ({error.strerror})", AGAIN) from error
         if found == 0 or found < promised:
             raise BadFile(self.path, f"is cut: {found} of {promised} frames are in the file", AGAIN)
 
 
 @dataclass(frozen=True)
 class FolderFilm:
-    """A folder of pictures in the order of their names, ``fps`` frames a second."""
+    """A folder of pictures in the order of the numbers in their names, ``fps`` frames a second."""
 
     path: Path
     fps: float
 
     @property
     def files(self) -> list[Path]:
-        """The pictures, sorted by name."""
-        return sorted(entry for entry in self.path.iterdir() if entry.suffix.lower() in PICTURES)
+        """The pictures, sorted by name; numbers in it count as such, 10 after 9."""
+        return sorted((entry for entry in self.path.iterdir() if entry.suffix.lower() in PICTURES), key=_by_number)
 
     def frames(self) -> Iterator[VideoFrame]:
         """The pictures as RGB; the time of the first is 0."""
@@ -98,32 +100,33 @@ class FolderFilm:
         return picture_size(self.files[0])
 
     def check(self) -> None:
-        """There must be pictures, all readable and of one size (only headers are read)."""
+        """There must be pictures, all readable, of one size (only headers are read) and without a gap in their numbers."""
         sizes = {path: picture_size(path) for path in self.files}
         if not sizes:
             raise CaptureError(self.path, "holds no pictures", f"known: {', '.join(PICTURES)}")
         first = next(iter(sizes.values()))
         odd = next((path for path, size in sizes.items() if size != first), None)
         if odd is not None:
-            raise CaptureError(odd, f"is {sizes[odd]}, the first picture of the camera is {first}", "film with one size")
+            wrong = f"is {pixels(sizes[odd])}, the first picture of the camera {pixels(first)}"
+            raise CaptureError(odd, wrong, "film with one size")
+        self._check_numbers(list(sizes))
+
+    def _check_numbers(self, files: list[Path]) -> None:
+        """Pictures whose names end in numbers follow each other in even steps: a missing one would move all that follow."""
+        found = [re.findall(r"\d+", path.stem) for path in files]
+        if len(files) < 3 or not all(found):
+            return
+        steps = np.diff([int(numbers[-1]) for numbers in found])
+        late = np.flatnonzero(steps > GAP * steps.min())
+        if len(late):
+            before, after = files[late[0]].name, files[late[0] + 1]
+            raise CaptureError(after, f"follows {before}: a picture is missing between them", "complete the folder or number anew")
 
 
-def read_picture(path: Path) -> UInt8[np.ndarray, "H W 3"]:
-    """A picture file as RGB; ``BadFile`` when it is none."""
-    try:
-        with Image.open(path) as image:
-            return np.asarray(image.convert("RGB"))
-    except OSError as error:
-        raise BadFile(path, "is not a readable image", AGAIN) from error
-
-
-def picture_size(path: Path) -> tuple[int, int]:
-    """Width and height of a picture file, from its header."""
-    try:
-        with Image.open(path) as image:
-            return image.size
-    except OSError as error:
-        raise BadFile(path, "cannot be read as an image", AGAIN) from error
+def _by_number(path: Path) -> tuple[list[str | int], str]:
+    """Text and numbers of a name in turn."""
+    parts = re.split(r"(\d+)", path.stem)
+    return [int(part) if number % 2 else part for number, part in enumerate(parts)], path.name
 
 
 def find_film(folder: Path, name: str, fps: float | None) -> Film:

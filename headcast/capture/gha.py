@@ -5,17 +5,17 @@
 
 from __future__ import annotations
 
-import zipfile
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from jaxtyping import Float, UInt8
-from PIL import Image
 
+from headcast.capture.arrays import read_arrays
+from headcast.capture.calibration import described_by
 from headcast.capture.camera import Camera
+from headcast.capture.pictures import pixels, read_picture
 from headcast.errors import AssetMissing, BadFile, CaptureError
 
 SIDE, LOWRES_SIDE, HAIR_SIDE = 2048, 256, 1024
@@ -46,15 +46,24 @@ class Preprocessed:
 
     def grey(self, kind: str, frame: str, serial: str) -> UInt8[np.ndarray, "H W"]:
         """An 8-bit map of a view."""
-        return _picture(self.path(kind, frame, serial), "L")
+        return _square(self.path(kind, frame, serial), "L")
 
     def image(self, frame: str, serial: str) -> UInt8[np.ndarray, "H W 3"]:
         """The picture of a view."""
-        return _picture(self.path("image", frame, serial), "RGB")
+        return _square(self.path("image", frame, serial), "RGB")
 
     def plate(self, serial: str) -> UInt8[np.ndarray, "H W 3"]:
         """The picture of a camera without the subject."""
-        return _picture(self.folder / PLATE.format(serial=serial), "RGB")
+        return _square(self.folder / PLATE.format(serial=serial), "RGB")
+
+    def degrees(self, frame: str, serial: str) -> UInt8[np.ndarray, "H W"]:
+        """The direction of hair in whole degrees, 0 … 179."""
+        path = self.path("orientation", frame, serial)
+        colors = _square(path, "RGB")
+        found = colors[..., 0]
+        if (colors != found[..., None]).any() or found.max() > 180:
+            raise BadFile(path, "holds colours, not degrees up to 180", "place the map of degrees there, not its preview")
+        return found
 
     def camera(self, serial: str) -> Camera:
         """The camera of 2048² pictures; a camera that moves between frames is a ``CaptureError``."""
@@ -65,22 +74,22 @@ class Preprocessed:
                     raise CaptureError(
                         self.path("camera", frame, serial), "differs from the first frame's", "the rig must stand still"
                     )
-        extrinsics = np.eye(4)
+        extrinsics, path = np.eye(4), self.path("camera", self.frames[0], serial)
         extrinsics[:3] = first[0]
         if not (0.2 * SIDE < first[1][0, 2] < 0.8 * SIDE and 0.2 * SIDE < first[1][1, 2] < 0.8 * SIDE):
-            path = self.path("camera", self.frames[0], serial)
             raise CaptureError(
                 path, "the principal point is far from the middle of 2048²", "scale the intrinsics to pixels of 2048²"
             )
-        return Camera(serial, first[1], extrinsics, SIDE, SIDE)
+        with described_by(path):
+            return Camera(serial, first[1], extrinsics, SIDE, SIDE)
 
     def _matrices(self, frame: str, serial: str) -> tuple[Float[np.ndarray, "3 4"], Float[np.ndarray, "3 3"]]:
         path = self.path("camera", frame, serial)
-        try:
-            with np.load(path, allow_pickle=False) as archive:
-                extrinsic, intrinsic = (np.asarray(archive[name], np.float64) for name in ("extrinsic", "intrinsic"))
-        except (OSError, ValueError, KeyError, zipfile.BadZipFile) as error:
-            raise BadFile(path, f"is not a camera ({error})", AGAIN) from error
+        arrays = read_arrays(path, "a camera", AGAIN)
+        lacks = [name for name in ("extrinsic", "intrinsic") if name not in arrays]
+        if lacks:
+            raise BadFile(path, f"is not a camera (it has no {lacks[0]})", AGAIN)
+        extrinsic, intrinsic = arrays["extrinsic"], arrays["intrinsic"]
         if extrinsic.shape != (3, 4) or intrinsic.shape != (3, 3):
             raise BadFile(path, f"extrinsic is {extrinsic.shape} and intrinsic {intrinsic.shape}, not 3×4 and 3×3", AGAIN)
         return extrinsic, intrinsic
@@ -120,9 +129,8 @@ def read(root: Path, subject: str, sequence: str, cameras: list[str] | None = No
     return sequence_of
 
 
-def _picture(path: Path, mode: str) -> Any:
-    try:
-        with Image.open(path) as image:
-            return np.asarray(image.convert(mode))
-    except OSError as error:
-        raise BadFile(path, "is not a readable picture", AGAIN) from error
+def _square(path: Path, mode: str) -> UInt8[np.ndarray, "S S *c"]:
+    picture = read_picture(path, mode, AGAIN)
+    if picture.shape[0] != picture.shape[1]:
+        raise CaptureError(path, f"is {pixels(picture.shape[1::-1])}, not square", AGAIN)
+    return picture

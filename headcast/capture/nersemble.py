@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import csv
 import json
+from collections import Counter
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from headcast.capture.calibration import described_by
 from headcast.capture.camera import Camera
 from headcast.capture.capture import Capture
-from headcast.capture.film import VideoFilm, picture_size
+from headcast.capture.film import VideoFilm
+from headcast.capture.pictures import picture_size, pixels
 from headcast.capture.raw import ACCESS, NOT_FILMED, OFFERED
 from headcast.errors import AssetMissing, BadFile, CaptureError
 
@@ -25,7 +29,7 @@ def read(root: Path, subject: str, sequence: str, cameras: list[str] | None = No
         raise AssetMissing(video_folder, f"the raw capture of {subject}/{sequence} is not there", ACCESS)
     calibration = folder / "calibration" / "camera_params.json"
     params = _json(calibration)
-    matrices = {str(serial): matrix for serial, matrix in _entry(params, "world_2_cam", calibration).items()}
+    matrices = {str(serial): matrix for serial, matrix in _matrices(params, calibration).items()}
     serials = sorted(matrices if cameras is None else cameras)
     videos = {serial: video_folder / f"cam_{serial}.mp4" for serial in serials}
     plates = {serial: folder / "sequences" / "BACKGROUND" / f"image_{serial}.jpg" for serial in serials}
@@ -37,7 +41,8 @@ def read(root: Path, subject: str, sequence: str, cameras: list[str] | None = No
         _require(videos[serial], f"camera {serial} has no video", "download it or list the cameras to use under extraction.cameras")
         _require(plates[serial], f"camera {serial} has no background plate", "download the BACKGROUND sequence of this participant")
     intrinsics = _entry(params, "intrinsics", calibration)
-    built = {s: _camera(s, matrices[s], intrinsics, plates[s], calibration) for s in serials}
+    sizes = _sizes(plates)
+    built = {s: _camera(s, matrices[s], intrinsics, sizes[s], calibration) for s in serials}
     color_file = folder / "calibration" / "color_calibration.json"
     color = _color(color_file, serials) if color_file.exists() else {}
     used = (calibration, color_file) if color else (calibration,)
@@ -75,7 +80,17 @@ def _row(path: Path, subject: str) -> dict[str, str]:
     return found
 
 
-def _camera(serial: str, matrix: Any, intrinsics: Any, plate: Path, source: Path) -> Camera:
+def _sizes(plates: Mapping[str, Path]) -> dict[str, tuple[int, int]]:
+    """Width and height of the raw frames, which nothing but the plates says; all cameras of the rig have one."""
+    sizes = {serial: picture_size(path) for serial, path in plates.items()}
+    usual = Counter(sizes.values()).most_common(1)[0][0]
+    odd = next((serial for serial, size in sizes.items() if size != usual), None)
+    if odd is not None:
+        raise CaptureError(plates[odd], f"is {pixels(sizes[odd])}, other plates are {pixels(usual)}", "download BACKGROUND again")
+    return sizes
+
+
+def _camera(serial: str, matrix: Any, intrinsics: Any, size: tuple[int, int], source: Path) -> Camera:
     if isinstance(intrinsics, dict) and serial not in intrinsics:
         raise BadFile(source, f"camera {serial} has no intrinsics", "complete the file, or write one matrix for all cameras")
     K = intrinsics[serial] if isinstance(intrinsics, dict) else intrinsics
@@ -86,13 +101,17 @@ def _camera(serial: str, matrix: Any, intrinsics: Any, plate: Path, source: Path
         K = np.asarray(K, dtype=np.float64)
     except (ValueError, TypeError, IndexError, KeyError) as error:
         raise BadFile(source, f"camera {serial}: not a matrix of numbers") from error
-    width, height = picture_size(plate)
+    if K.shape != (3, 3):
+        raise BadFile(source, f"camera {serial}: intrinsics are a 3×3 matrix, not {K.shape}")
+    width, height = size
     if not (0.2 * width < K[0, 2] < 0.8 * width and 0.2 * height < K[1, 2] < 0.8 * height):
         raise CaptureError(
             source,
-            f"camera {serial}: the principal point {K[:2, 2].round().tolist()} is far from the middle of {width}×{height} px",
+            f"camera {serial}: the principal point {K[:2, 2].round().tolist()} is far from the middle of {pixels(size)}",
+            "scale the intrinsics to the size of the films",
         )
-    return Camera(serial, K, extrinsics, width, height)
+    with described_by(source):
+        return Camera(serial, K, extrinsics, width, height)
 
 
 def _color(path: Path, serials: list[str]) -> dict[str, np.ndarray]:
@@ -102,10 +121,14 @@ def _color(path: Path, serials: list[str]) -> dict[str, np.ndarray]:
         raise BadFile(
             path, f"camera {missing[0]} has no colour correction", "complete the file or set extraction.color_calibration: false"
         )
-    matrices = {serial: np.asarray(entries[serial], dtype=np.float64) for serial in serials}
-    for serial, matrix in matrices.items():
-        if matrix.ndim != 2 or matrix.shape[0] != 3 or not np.isfinite(matrix).all():
-            raise BadFile(path, f"camera {serial}: a colour correction is a finite 3×k matrix")
+    matrices = {}
+    for serial in serials:
+        try:
+            matrices[serial] = np.asarray(entries[serial], dtype=np.float64)
+        except (ValueError, TypeError) as error:
+            raise BadFile(path, f"camera {serial}: not a matrix of numbers", "download it again") from error
+        if matrices[serial].ndim != 2 or len(matrices[serial]) != 3 or not np.isfinite(matrices[serial]).all():
+            raise BadFile(path, f"camera {serial}: a colour correction is a finite 3×k matrix", "download it again")
     return matrices
 
 
@@ -118,6 +141,13 @@ def _json(path: Path) -> dict[str, Any]:
     if not isinstance(value, dict):
         raise BadFile(path, "must be a JSON object")
     return value
+
+
+def _matrices(params: dict[str, Any], path: Path) -> dict[str, Any]:
+    matrices = _entry(params, "world_2_cam", path)
+    if not isinstance(matrices, dict) or not matrices:
+        raise BadFile(path, "world_2_cam must be an object of matrices by serial", "download it again")
+    return matrices
 
 
 def _entry(params: dict[str, Any], key: str, path: Path) -> Any:

@@ -10,6 +10,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+from headcast.errors import BadFile
+
 PICTURES = (".png", ".jpg", ".jpeg", ".tif", ".tiff", ".webp")
 VIDEOS = (".mp4", ".mov", ".mkv", ".avi", ".webm", ".m4v")
 ACCESS = (
@@ -47,7 +49,10 @@ def nersemble_offer(root: Path) -> dict[str, set[str]]:
     path = root / "metadata_sequences.csv"
     if not path.is_file():
         return {}
-    rows = csv.DictReader(path.read_text(encoding="utf-8-sig").splitlines())
+    try:
+        rows = csv.DictReader(path.read_text(encoding="utf-8-sig").splitlines())
+    except UnicodeDecodeError as error:
+        raise BadFile(path, f"is not a table ({error})", "download it again") from error
     offer = {}
     for row in rows:
         number = row.pop("ID", None) or ""

@@ -16,10 +16,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from jaxtyping import Float, UInt8
-from PIL import Image
 
+from headcast.capture.calibration import described_by
 from headcast.capture.camera import Camera
 from headcast.capture.capture import Capture
+from headcast.capture.pictures import decode
 from headcast.capture.raw import renderme_files
 from headcast.errors import AssetMissing, BadFile, CaptureError
 
@@ -50,15 +51,19 @@ class SmcFilm:
         from headcast.capture.video import VideoFrame
 
         with open_smc(self.path) as smc:
-            group = smc["Camera"][self.camera][self.kind]
             for number in range(self._count(smc)):
-                yield VideoFrame(number, number / FPS, _decode(self.path, group, number))
+                yield VideoFrame(number, number / FPS, self._picture(smc, number))
 
     def size(self) -> tuple[int, int]:
         """Width and height (px) of the first picture."""
         with open_smc(self.path) as smc:
-            height, width = _decode(self.path, smc["Camera"][self.camera][self.kind], 0).shape[:2]
+            height, width = self._picture(smc, 0).shape[:2]
         return width, height
+
+    def _picture(self, smc: Any, number: int) -> UInt8[np.ndarray, "H W 3"]:
+        encoded = np.asarray(smc["Camera"][self.camera][self.kind][str(number)][()], np.uint8)
+        wrong = f"camera {self.camera}: {self.kind} of frame {number} is not a readable picture"
+        return decode(io.BytesIO(encoded.tobytes()), self.path, wrong, todo=AGAIN)
 
     def check(self) -> None:
         """Every frame that the file promises must be in it."""
@@ -88,7 +93,8 @@ def read(root: Path, subject: str, sequence: str, cameras: list[str] | None = No
         raw = {serial: _matrices(calibration, smc, serial) for serial in serials}
     films = {serial: SmcFilm(_holder(found, f"Camera/{serial}/color"), serial, "color") for serial in serials}
     masks = {serial: SmcFilm(_holder(found, f"Camera/{serial}/mask"), serial, "mask") for serial in serials}
-    built = {serial: _camera(serial, *raw[serial][:2], *films[serial].size()) for serial in serials}
+    with described_by(calibration):
+        built = {serial: _camera(serial, *raw[serial][:2], *films[serial].size()) for serial in serials}
     return Capture(subject, sequence, built, films, {}, {}, (calibration,), masks, {serial: raw[serial][2] for serial in serials})
 
 
@@ -104,7 +110,7 @@ def open_smc(path: Path) -> Iterator[Any]:
     try:
         with h5py.File(path, "r") as smc:
             yield smc
-    except (OSError, KeyError) as error:
+    except (OSError, KeyError, ValueError, TypeError, AttributeError, RuntimeError) as error:
         raise BadFile(path, f"is not a RenderMe-360 file ({' '.join(str(error).split())[:120]})", AGAIN) from error
 
 
@@ -134,11 +140,3 @@ def _camera(serial: str, K: np.ndarray, camera_to_world: np.ndarray, width: int,
     world_to_camera = np.eye(4)
     world_to_camera[:3, :3], world_to_camera[:3, 3] = rotation, -rotation @ camera_to_world[:3, 3]
     return Camera(serial, shifted, world_to_camera, width, height)
-
-
-def _decode(path: Path, group: Any, number: int) -> UInt8[np.ndarray, "H W 3"]:
-    try:
-        with Image.open(io.BytesIO(np.asarray(group[str(number)][()], np.uint8).tobytes())) as image:
-            return np.asarray(image.convert("RGB"))
-    except (OSError, ValueError) as error:
-        raise BadFile(path, f"frame {number} is not a readable picture", AGAIN) from error

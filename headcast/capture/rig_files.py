@@ -8,8 +8,8 @@
 from __future__ import annotations
 
 import json
+import re
 import xml.etree.ElementTree as ElementTree
-import zipfile
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -18,7 +18,9 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float
 
-from headcast.capture.camera import Camera
+from headcast.capture.arrays import read_arrays
+from headcast.capture.calibration import described_by
+from headcast.capture.camera import LENS_COEFFICIENTS, Camera
 from headcast.errors import AssetMissing, BadFile, CaptureError
 
 UNITS = {"m": 1.0, "cm": 1e-2, "mm": 1e-3}
@@ -61,11 +63,20 @@ def read_rig(folder: Path) -> Rig:
     _known(path, content, KEYS)
     raw, direction, files = _raw_cameras(path, content)
     convert = _Conversion(path, content, direction)
-    cameras = {name: convert(name, raw[name]) for name in sorted(raw)}
+    _check_names(path, raw)
+    with described_by(path):
+        cameras = {name: convert(name, raw[name]) for name in sorted(raw)}
     fps = content.get("fps")
     if fps is not None and not (isinstance(fps, int | float) and 0 < fps < 10_000):
         raise BadFile(path, f"fps must be a positive number (got {fps!r})")
     return Rig(cameras, {name: raw[name].distortion for name in cameras}, fps, (path, *files))
+
+
+def _check_names(path: Path, raw: Mapping[str, RigCamera]) -> None:
+    """Names of cameras are parts of file names."""
+    odd = next((name for name in raw if not re.fullmatch(r"[^\W_][\w .+-]*", name)), None)
+    if odd is not None:
+        raise BadFile(path, f"{odd!r} is no name of a camera", "letters, digits, spaces and . + - _ will do")
 
 
 class _Conversion:
@@ -125,26 +136,30 @@ def _camera(path: Path, name: str, entry: Mapping[str, Any]) -> RigCamera:
         full = np.eye(4)
         full[: len(matrix)] = matrix
         bent = np.asarray(entry.get("distortion", np.zeros(4)), np.float64).ravel()
-        return RigCamera(K.reshape(3, 3), full, int(entry["width"]), int(entry["height"]), bent)
+        camera = RigCamera(K.reshape(3, 3), full, int(entry["width"]), int(entry["height"]), bent)
     except KeyError as error:
         raise BadFile(path, f"camera {name} has no {error.args[0]}", f"a camera has {', '.join(sorted(CAMERA_KEYS))}") from error
     except (ValueError, TypeError) as error:
         raise BadFile(path, f"camera {name}: not numbers of the right shape ({error})") from error
+    if len(bent) not in LENS_COEFFICIENTS or not np.isfinite(bent).all():
+        allowed = " or ".join(map(str, LENS_COEFFICIENTS))
+        raise BadFile(
+            path, f"camera {name}: distortion has {len(bent)} coefficients", f"give {allowed} finite ones: k1, k2, p1, p2 …"
+        )
+    return camera
 
 
 def read_npz(path: Path) -> dict[str, RigCamera]:
     """``names`` C, ``K`` C 3 3, ``matrix`` C 4 4, ``size`` C 2 (width, height), optionally ``distortion`` C k."""
-    try:
-        with np.load(path, allow_pickle=False) as archive:
-            arrays = {key: archive[key] for key in archive.files}
-    except (ValueError, OSError, zipfile.BadZipFile) as error:
-        raise BadFile(path, f"is not a readable npz ({error})", "save arrays without objects") from error
+    arrays = read_arrays(path, "a readable npz", "save arrays without objects")
     missing = {"names", "K", "matrix", "size"} - set(arrays)
     if missing:
         raise BadFile(path, f"has no array {sorted(missing)[0]}", "it must hold names, K, matrix and size")
     counts = {len(array) for array in arrays.values() if array.ndim}
     if len(counts) != 1 or any(array.ndim == 0 for array in arrays.values()):
         raise BadFile(path, "the arrays differ in length", "one entry a camera in each")
+    if arrays["size"].shape[1:] != (2,):
+        raise BadFile(path, f"size has shape {arrays['size'].shape}", "it holds width and height of every camera")
     cameras = {}
     for k, name in enumerate(str(name) for name in arrays["names"]):
         entry = {"K": arrays["K"][k], "matrix": arrays["matrix"][k], "width": arrays["size"][k][0], "height": arrays["size"][k][1]}
@@ -156,9 +171,12 @@ def read_colmap(folder: Path) -> dict[str, RigCamera]:
     """COLMAP's text model; a camera is named by the first part of its images' names (``cam3/0001.png`` or ``cam3.png``)."""
     lenses: dict[str, tuple[np.ndarray, np.ndarray, int, int]] = {}
     for line in filter(str.strip, _lines(folder / "cameras.txt")):
-        number, model, width, height, *parameters = line.split()
-        lens = _colmap_lens(folder / "cameras.txt", model, [float(p) for p in parameters])
-        lenses[number] = (*lens, int(width), int(height))
+        try:
+            number, model, width, height, *given = line.split()
+            parameters, size = [float(value) for value in given], (int(width), int(height))
+        except ValueError as error:
+            raise BadFile(folder / "cameras.txt", f"is not COLMAP's ({line[:60]!r})", "export the model as text") from error
+        lenses[number] = (*_colmap_lens(folder / "cameras.txt", model, parameters), *size)
     cameras: dict[str, RigCamera] = {}
     for line in _lines(folder / "images.txt")[::2]:
         try:
@@ -231,12 +249,15 @@ def _metashape_lens(path: Path, name: str, sensor: ElementTree.Element, matrix: 
     resolution, calibration = sensor.find("resolution"), sensor.find("calibration")
     if resolution is None or calibration is None:
         raise BadFile(path, f"camera {name} is not calibrated", "export the cameras with their calibration")
-    given = {child.tag: float(child.text or "nan") for child in calibration if child.tag != "resolution"}
+    try:
+        given = {child.tag: float(child.text or "nan") for child in calibration if child.tag != "resolution"}
+        width, height = (int(resolution.get(side, 0)) for side in ("width", "height"))
+    except ValueError as error:
+        raise BadFile(path, f"camera {name}: not a number ({error})", "export the cameras from Metashape again") from error
     if "f" not in given or {"k4", "p3", "p4"} & {key for key, value in given.items() if value}:
         raise BadFile(
             path, f"camera {name} has a lens model other than f cx cy b1 b2 k1 k2 k3 p1 p2", "calibrate with Brown's model"
         )
-    width, height = int(resolution.get("width", 0)), int(resolution.get("height", 0))
     value = dict.fromkeys(("cx", "cy", "b1", "b2", "k1", "k2", "k3", "p1", "p2"), 0.0) | given
     K = np.array(
         [[value["f"] + value["b1"], value["b2"], width / 2 + value["cx"]], [0, value["f"], height / 2 + value["cy"]], [0, 0, 1]]

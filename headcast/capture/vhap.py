@@ -8,7 +8,6 @@
 from __future__ import annotations
 
 import json
-import zipfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,9 +15,11 @@ from typing import Any
 
 import numpy as np
 from jaxtyping import Float, UInt8
-from PIL import Image
 
+from headcast.capture.arrays import read_arrays
+from headcast.capture.calibration import described_by
 from headcast.capture.camera import Camera
+from headcast.capture.pictures import pixels, read_picture
 from headcast.capture.rig_files import AXES
 from headcast.errors import AssetMissing, BadFile, CaptureError
 
@@ -76,16 +77,17 @@ class Tracked:
             raise BadFile(self.folder / TRANSFORMS, f"transform_matrix {where} is no 4×4 pose", AGAIN)
         pose[:3, 3] = self.unit_m * pose[:3, 3] + self.origin_m
         K = np.array([[focal_x, 0.0, x], [0.0, focal_y, y], [0.0, 0.0, 1.0]])
-        return Camera(serial, K, np.linalg.inv(pose @ AXES["opengl"]), int(width), int(height))
+        with described_by(self.folder / TRANSFORMS):
+            return Camera(serial, K, np.linalg.inv(pose @ AXES["opengl"]), int(width), int(height))
 
     def flame(self, frame: int) -> dict[str, Float[np.ndarray, "..."]]:
         """The arrays of a timestep's parameter file."""
         path = self._path(self.views[frame, self.serials[0]], "flame_param_path")
+        arrays = read_arrays(path, "a file of FLAME parameters", AGAIN)
         try:
-            with np.load(path, allow_pickle=False) as archive:
-                return {name: np.asarray(archive[name], np.float64) for name in archive.files}
-        except (OSError, ValueError, zipfile.BadZipFile) as error:
-            raise BadFile(path, f"holds no FLAME parameters ({error})", AGAIN) from error
+            return {name: np.asarray(values, np.float64) for name, values in arrays.items()}
+        except ValueError as error:
+            raise BadFile(path, f"holds what is no number ({error})", AGAIN) from error
 
     def files(self) -> list[Path]:
         """Every file that the views name; the first missing one is a ``CaptureError``."""
@@ -104,13 +106,11 @@ class Tracked:
 
 def picture(path: Path, camera: Camera, mode: str) -> UInt8[np.ndarray, "H W *c"]:
     """A picture (``RGB``) or matte (``L``) of a camera, which must have its size."""
-    try:
-        with Image.open(path) as image:
-            if image.size != (camera.width, camera.height):
-                raise CaptureError(path, f"is {image.size} px, {TRANSFORMS} says {(camera.width, camera.height)}", AGAIN)
-            return np.asarray(image.convert(mode))
-    except OSError as error:
-        raise BadFile(path, "is not a readable picture", AGAIN) from error
+    found = read_picture(path, mode, AGAIN)
+    if found.shape[:2] != (camera.height, camera.width):
+        told = pixels((camera.width, camera.height))
+        raise CaptureError(path, f"is {pixels(found.shape[1::-1])}, {TRANSFORMS} says {told}", AGAIN)
+    return found
 
 
 def read(root: Path, subject: str, sequence: str, cameras: list[str] | None = None) -> Tracked:
@@ -162,6 +162,8 @@ def _world(path: Path, content: Mapping[str, Any]) -> tuple[float, Float[np.ndar
 def _views(path: Path, content: Mapping[str, Any]) -> list[dict[str, Any]]:
     """The entries of the views, with what is said once for all of them."""
     shared = {key: content[key] for key in INTRINSICS if key in content}
+    if not all(isinstance(view, dict) for view in content["frames"]):
+        raise BadFile(path, "a view is no object", AGAIN)
     views = [{**shared, **view} for view in content["frames"]]
     for view in views:
         lacks = [key for key in (*INTRINSICS, *PATHS, "transform_matrix", "timestep_index", "camera_index") if key not in view]
@@ -174,4 +176,7 @@ def _key(path: Path, view: Mapping[str, Any]) -> tuple[int, str]:
     serial = str(view.get("camera_id", view["camera_index"]))
     if not serial.replace("-", "").replace("_", "").isalnum():
         raise BadFile(path, f"camera_id {serial!r} is no name", "letters, digits, - and _ will do")
-    return int(view["timestep_index"]), serial
+    try:
+        return int(view["timestep_index"]), serial
+    except (TypeError, ValueError) as error:
+        raise BadFile(path, f"timestep_index {view['timestep_index']!r} is no number", AGAIN) from error

@@ -10,9 +10,8 @@ import av
 import numpy as np
 from jaxtyping import UInt8
 
+from headcast.capture.pictures import AGAIN
 from headcast.errors import BadFile
-
-AGAIN = "obtain the file again"
 
 
 class VideoFrame(NamedTuple):
@@ -24,7 +23,7 @@ class VideoFrame(NamedTuple):
 
 
 class VideoInfo(NamedTuple):
-    """What the container promises; ``frames`` is 0 and ``fps`` NaN where it says nothing."""
+    """What the container promises; ``frames`` is 0 and ``fps`` NaN where it says nothing; the size is that of upright frames."""
 
     frames: int
     fps: float
@@ -33,13 +32,19 @@ class VideoInfo(NamedTuple):
 
 
 def read_video_info(path: Path) -> VideoInfo:
-    """The container's frame count, rate and size, without decoding. ``BadFile`` when it is no readable video."""
+    """The container's frame count, rate and size; only the first frame is decoded. ``BadFile`` when it is no readable video."""
     with _open(path) as container:
-        return _info(path, container)
+        info = _info(path, container)
+        try:
+            first = next(container.decode(container.streams.video[0]), None)
+        except av.error.FFmpegError as error:
+            raise BadFile(path, f"cannot be decoded ({error.strerror})", AGAIN) from error
+    sideways = first is not None and quarter_turns(first) % 2
+    return info._replace(width=info.height, height=info.width) if sideways else info
 
 
 def read_video_frames(path: Path) -> Iterator[VideoFrame]:
-    """Decode the first video stream to RGB (range and matrix as tagged; BT.601 limited where untagged).
+    """Decode the first video stream to upright RGB (range and matrix as tagged; BT.601 limited where untagged).
 
     ``BadFile`` when the file is no video, a frame is damaged or without time, or fewer frames come than the container promises.
     """
@@ -53,12 +58,17 @@ def read_video_frames(path: Path) -> Iterator[VideoFrame]:
             for frame in container.decode(stream):
                 if frame.is_corrupt or frame.time is None or frame.time <= last:
                     raise BadFile(path, f"frame {index} is damaged or out of order", AGAIN)
-                yield VideoFrame(index, float(frame.time), frame.to_ndarray(format="rgb24"))
+                yield VideoFrame(index, float(frame.time), np.rot90(frame.to_ndarray(format="rgb24"), quarter_turns(frame)))
                 index, last = index + 1, frame.time
         except av.error.FFmpegError as error:
             raise BadFile(path, f"cannot be decoded after frame {index} ({error.strerror})", AGAIN) from error
     if index == 0 or index < info.frames:
         raise BadFile(path, f"ends after {index} of {info.frames or 'its'} frames", AGAIN)
+
+
+def quarter_turns(frame: av.VideoFrame) -> int:
+    """Turns by 90° to the left that bring a frame upright: a phone films sideways and says so in the file."""
+    return round(frame.rotation / 90) % 4
 
 
 def _open(path: Path) -> av.container.InputContainer:

@@ -36,8 +36,9 @@ def require_health(paths: Sequence[Path]) -> None:
         for finding in verdict["findings"]:
             if finding["check"] in verdict["stops_training"]:
                 where = f", {finding['where']}" if finding["where"] else ""
+                figure = f"{finding['figure']:.4g} {finding['unit']}{where}"
                 raise CaptureError(
                     path,
-                    f"the check {finding['check']} failed ({finding['figure']} {finding['unit']}{where}; {finding['threshold']})",
+                    f"the check {finding['check']} failed ({figure}; {finding['threshold']})",
                     f"{finding['fix']}, or name it under doctor.allow_failures; {Path(path).with_suffix('.html')} shows more",
                 )

@@ -20,7 +20,8 @@ def encode_srgb(linear: Float[np.ndarray, "*n"]) -> Float[np.ndarray, "*n"]:
 
 
 DECODED = decode_srgb(np.arange(256) / 255).astype(np.float32)
-ENCODED = (encode_srgb(np.arange(4096) / 4095) * 255).astype(np.float32)
+ENCODED = np.rint(encode_srgb(np.arange(4096) / 4095) * 255).astype(np.uint8)
+ROWS = 32  # at a time: what fits the cache
 
 
 def terms(linear: Float[np.ndarray, "*n 3"], count: int) -> Float[np.ndarray, "*n k"]:
@@ -45,5 +46,9 @@ def terms(linear: Float[np.ndarray, "*n 3"], count: int) -> Float[np.ndarray, "*
 
 def correct(image: UInt8[np.ndarray, "H W 3"], matrix: Float[np.ndarray, "3 k"]) -> UInt8[np.ndarray, "H W 3"]:
     """Apply a camera's correction to an sRGB image in linear light."""
-    linear = terms(DECODED[image], matrix.shape[1]) @ matrix.T.astype(np.float32)
-    return np.rint(ENCODED[np.rint(np.clip(linear, 0, 1) * 4095).astype(np.int32)]).astype(np.uint8)
+    corrected, factors = np.empty_like(image), matrix.T.astype(np.float32)
+    for start in range(0, len(image), ROWS):
+        linear = terms(DECODED[image[start : start + ROWS]], matrix.shape[1]) @ factors
+        np.rint(np.clip(linear, 0, 1, out=linear) * 4095, out=linear)
+        corrected[start : start + ROWS] = ENCODED[linear.astype(np.uint16)]
+    return corrected

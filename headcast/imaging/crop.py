@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -10,6 +11,7 @@ from jaxtyping import Bool, UInt8
 from headcast.capture.camera import Camera
 from headcast.imaging.resample import resize
 
+Change = Callable[[UInt8[np.ndarray, "h w 3"]], UInt8[np.ndarray, "h w 3"]]
 SIDE_OF_WIDTH = 2600 / 2200
 
 
@@ -26,11 +28,11 @@ class Crop:
         """The camera of the cropped and resized image."""
         return raw.crop(self.left, self.top, self.side, self.side).resize(self.size, self.size)
 
-    def image(self, raw: UInt8[np.ndarray, "h w 3"]) -> UInt8[np.ndarray, "H W 3"]:
-        """The window, black outside the frame, area-filtered to ``size``."""
+    def image(self, raw: UInt8[np.ndarray, "h w 3"], change: Change | None = None) -> UInt8[np.ndarray, "H W 3"]:
+        """The window, its pixels under a ``change``, black outside the frame, area-filtered to ``size``."""
         window = np.zeros((self.side, self.side, 3), np.uint8)
         inside, source = self._overlap(raw.shape[0], raw.shape[1])
-        window[inside] = raw[source]
+        window[inside] = raw[source] if change is None else change(raw[source])
         return resize(window, self.size, self.size)
 
     def visible(self, raw: Camera) -> Bool[np.ndarray, "H W"]:

@@ -7,9 +7,8 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Float, UInt8
 
+from headcast.capture.camera import LENS_COEFFICIENTS
 from headcast.errors import CaptureError
-
-COEFFICIENTS = (4, 5, 8)
 
 
 def distort(points: Float[np.ndarray, "*n 2"], coefficients: Float[np.ndarray, "k"]) -> Float[np.ndarray, "*n 2"]:
@@ -33,8 +32,10 @@ class Lens:
     height: int
 
     def __post_init__(self) -> None:
-        if len(self.coefficients) not in COEFFICIENTS or not np.isfinite(self.coefficients).all():
-            raise CaptureError("distortion", f"has {len(self.coefficients)} coefficients", f"give {COEFFICIENTS} finite numbers")
+        if len(self.coefficients) not in LENS_COEFFICIENTS or not np.isfinite(self.coefficients).all():
+            raise CaptureError(
+                "distortion", f"has {len(self.coefficients)} coefficients", f"give {LENS_COEFFICIENTS} finite numbers"
+            )
         rows, columns = np.mgrid[: self.height, : self.width] + 0.5
         ideal = np.stack([columns, rows, np.ones_like(rows)], -1) @ np.linalg.inv(self.K).T
         bent = distort(ideal[..., :2], np.asarray(self.coefficients, np.float64))

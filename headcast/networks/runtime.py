@@ -13,6 +13,11 @@ from torch import Tensor, nn
 Net = TypeVar("Net", bound=nn.Module)
 
 
+def best_device() -> torch.device:
+    """The GPU when there is one."""
+    return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+
+
 def place(network: Net, half: bool = False) -> Net:
     """The network on the GPU where there is one, there in half precision if asked for."""
     if not torch.cuda.is_available():

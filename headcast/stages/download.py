@@ -10,7 +10,8 @@ from pathlib import Path
 from headcast.capture.camera import Camera
 from headcast.capture.capture import PREPROCESSED, Capture, open_capture
 from headcast.capture.download import download_participants, has_link
-from headcast.capture.film import Film, read_picture
+from headcast.capture.film import Film
+from headcast.capture.pictures import pixels, read_picture
 from headcast.capture.raw import raw_files
 from headcast.config import PARTICIPANT, Extraction
 from headcast.errors import AssetMissing, BadFile, CaptureError, HeadcastError
@@ -78,10 +79,9 @@ def whole_capture(inputs: Inputs, extraction: Extraction) -> Capture:
 def check_size(film: Film, camera: Camera) -> None:
     """Film and calibration must speak of the same pixels."""
     if film.size() != (camera.width, camera.height):
-        wide, high = film.size()
         raise CaptureError(
             film.path,
-            f"is {wide}×{high} px, camera {camera.serial} is calibrated for {camera.width}×{camera.height}",
+            f"is {pixels(film.size())}, camera {camera.serial} is calibrated for {pixels((camera.width, camera.height))}",
             "scale K with the pictures, or use the pictures that were calibrated",
         )
 

@@ -27,8 +27,8 @@ from headcast.formats.avatar_file import read_avatar
 from headcast.formats.frames import read_cameras, read_images
 from headcast.formats.ground_truth import GroundTruth, open_ground_truth
 from headcast.formats.manifest import png
+from headcast.networks.runtime import best_device
 from headcast.process.command import Progress
-from headcast.stages.train_mesh_head import best_device
 from headcast.stages.training_views import Sources, gather
 from headcast.training.samples import View, Views
 

@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
+from collections.abc import Iterator
 from dataclasses import dataclass
-from itertools import repeat
+from functools import partial
+from itertools import repeat, zip_longest
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from headcast.capture.camera import Camera
 from headcast.capture.capture import Capture, open_capture
-from headcast.capture.film import Film, read_picture
+from headcast.capture.film import Film
+from headcast.capture.pictures import read_picture
 from headcast.config import Extraction
 from headcast.errors import BadFile, CaptureError
 from headcast.formats.frames import member_name, write_background, write_cameras
@@ -22,6 +27,9 @@ from headcast.imaging.crop import Crop, head_crop, whole_crop
 from headcast.imaging.lens import Lens
 from headcast.process.command import Progress
 from headcast.stages.views import write_members
+
+if TYPE_CHECKING:
+    from headcast.capture.video import VideoFrame
 
 
 @dataclass(frozen=True)
@@ -70,9 +78,9 @@ class WorkingView:
     lens: Lens | None
 
     def image(self, raw: np.ndarray) -> np.ndarray:
-        """A raw frame or plate in the pipeline's colours and geometry."""
+        """A raw frame or plate in the pipeline's colours and geometry; only what the window shows is corrected."""
         straight = raw if self.lens is None else self.lens.undistort(raw)
-        return self.crop.image(straight if self.color is None else correct(straight, self.color))
+        return self.crop.image(straight, None if self.color is None else partial(correct, matrix=self.color))
 
     def mask(self, raw: np.ndarray) -> np.ndarray:
         """A raw mask (RGB of one value) in the pipeline's geometry."""
@@ -96,39 +104,50 @@ def working_view(capture: Capture, serial: str, extraction: Extraction) -> Worki
 
 def extract_camera(
     serial: str, film: Film, masks: Film | None, working: WorkingView, stride: int, max_frames: int | None
-) -> dict[str, bytes]:
-    """The working images of one camera by member name, its own masks where it has any, and the time of every kept frame (s)."""
-    members: dict[str, bytes] = {}
+) -> Iterator[tuple[str, bytes]]:
+    """The working images of one camera with their member names, its own masks where it has any, and the times of both (s).
+
+    One frame after the other: what a sequence takes does not grow with its length. Behind ``max_frames`` nothing is decoded.
+    """
     times: list[float] = []
-    pairs = zip(film.frames(), repeat(None)) if masks is None else zip(film.frames(), masks.frames(), strict=True)
-    for (index, time, frame), mask in pairs:
-        if index % stride == 0 and (max_frames is None or len(times) < max_frames):
-            members[member_name("image", len(times), serial)] = png(working.image(frame))
+    for (index, time, frame), mask in paired(film, masks):
+        if index % stride == 0:
+            yield member_name("image", len(times), serial), png(working.image(frame))
             if mask is not None:
-                members[member_name("mask", len(times), serial)] = png(working.mask(mask.rgb))
+                yield member_name("mask", len(times), serial), png(working.mask(mask.rgb))
             times.append(time)
-    members[f"times_{serial}.json"] = json.dumps(times).encode()
-    return members
+        if len(times) == max_frames:
+            break
+    yield f"times_{serial}.json", json.dumps(times).encode()
+
+
+def paired(film: Film, masks: Film | None) -> Iterator[tuple[VideoFrame, VideoFrame | None]]:
+    """Every frame with its mask, where there are any: as many as frames."""
+    if masks is None:
+        yield from zip(film.frames(), repeat(None))
+        return
+    for frame, mask in zip_longest(film.frames(), masks.frames()):
+        if frame is None or mask is None:
+            raise CaptureError(masks.path, f"has {'more' if frame is None else 'fewer'} frames than {film.path.name}", "match them")
+        yield frame, mask
 
 
 def check_times(times: dict[str, list[float]], capture: Capture) -> list[float]:
     """All cameras must have the same frames at the same times; returns these (s), from the first."""
-    reference = next(iter(times))
+    usual = Counter(len(stamps) for stamps in times.values()).most_common(1)[0][0]
     for serial, stamps in times.items():
-        if len(stamps) != len(times[reference]):
-            raise CaptureError(
-                capture.films[serial].path,
-                f"has {len(stamps)} frames, camera {reference} has {len(times[reference])}",
-                "a frame was dropped; download the sequence again",
-            )
-        step = np.median(np.diff(stamps)) if len(stamps) > 1 else 1.0
-        drift = float(np.abs(np.subtract(stamps, times[reference])).max())
+        if len(stamps) != usual:
+            path, wrong = capture.films[serial].path, f"has {len(stamps)} frames, most cameras have {usual}"
+            raise CaptureError(path, wrong, "a frame was dropped: obtain the film again, or leave the camera out")
+    table = np.array(list(times.values()))
+    reference = int(np.abs(table - np.median(table, 0)).max(1).argmin())
+    step = np.median(np.diff(table[reference])) if usual > 1 else 1.0
+    for serial, drift in zip(times, np.abs(table - table[reference]).max(1), strict=True):
         if drift > 0.5 * step:
-            raise CaptureError(
-                capture.films[serial].path, f"runs {drift:.3f} s apart from camera {reference}", "the cameras are not synchronised"
-            )
-    start = times[reference][0]
-    return [round(t - start, 6) for t in times[reference]]
+            path, wrong = capture.films[serial].path, f"runs {drift:.3f} s apart from camera {list(times)[reference]}"
+            raise CaptureError(path, wrong, "the cameras are not synchronised: film again, or leave the camera out")
+    start = times[next(iter(times))][0]
+    return [round(t - start, 6) for t in times[next(iter(times))]]
 
 
 def check_sizes(raw: Path, data_root: Path, capture: Capture) -> None:

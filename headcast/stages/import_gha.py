@@ -90,7 +90,7 @@ def take_view(kind: str, source: Preprocessed, number: int, serial: str, size: i
     if kind == "masks":
         labels = np.where(hair > 127, HAIR, np.where(head > 127, FACE, np.where(body > 127, BODY, 0))).astype(np.uint8)
         return {member_name("labels", number, serial): png(labels), member_name("hair", number, serial): png(hair)}
-    degrees, confidence = (source.grey(part, frame, serial).astype(np.float32) for part in ("orientation", "confidence"))
+    degrees, confidence = (a.astype(np.float32) for a in (source.degrees(frame, serial), source.grey("confidence", frame, serial)))
     angle = np.where(confidence > 0, np.radians(degrees), np.nan)
     resized = resize_orientation(angle, confidence / 255, size, size)
     return {member_name("orientation", number, serial, "npz"): orientation_bytes(*resized)}

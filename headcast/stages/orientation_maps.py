@@ -11,6 +11,7 @@ from headcast.formats.frames import Images, copy_view_facts, member_name, read_i
 from headcast.formats.manifest import write_product
 from headcast.formats.maps import Masks, orientation_bytes, read_masks
 from headcast.imaging.orientation import orientation
+from headcast.networks.runtime import best_device
 from headcast.process.command import Progress
 from headcast.stages.views import write_members
 
@@ -28,18 +29,19 @@ class Inputs:
 def run(inputs: Inputs, orientation_maps: OrientationMaps, progress: Progress) -> Path:
     """Gabor orientation of every view within its hair mask."""
     images = read_images(inputs.images)
-    jobs = [(inputs.images, inputs.masks, frame, serial, orientation_maps.angles) for frame, serial in images.views()]
+    device = str(best_device()) if orientation_maps.gpu else "cpu"
+    jobs = [(inputs.images, inputs.masks, frame, serial, orientation_maps.angles, device) for frame, serial in images.views()]
     with write_product(inputs.output, "orientation_maps") as writer:
         copy_view_facts(writer, images)
         write_members(writer, orient_view, jobs, inputs.workers, progress)
     return inputs.output
 
 
-def orient_view(images_path: Path, masks_path: Path, frame: int, serial: str, angles: int) -> dict[str, bytes]:
+def orient_view(images_path: Path, masks_path: Path, frame: int, serial: str, angles: int, device: str) -> dict[str, bytes]:
     """The orientation map of one view by member name."""
     images, masks = _open(images_path, masks_path)
     hair = masks.hair(frame, serial).astype("float32") / 255
-    angle, confidence = orientation(images.image(frame, serial), hair, angles=angles)
+    angle, confidence = orientation(images.image(frame, serial), hair, angles=angles, device=device)
     return {member_name("orientation", frame, serial, "npz"): orientation_bytes(angle, confidence)}
 
 

@@ -16,8 +16,8 @@ from headcast.formats.avatar_file import read_avatar
 from headcast.formats.frames import read_cameras, read_times
 from headcast.formats.track import read_head_params
 from headcast.formats.video import write_video
+from headcast.networks.runtime import best_device
 from headcast.process.command import Progress
-from headcast.stages.train_mesh_head import best_device
 
 SLOWEST_FPS = 8.0
 

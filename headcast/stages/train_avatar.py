@@ -19,9 +19,10 @@ from headcast.formats.raw_list import read_raw
 from headcast.formats.state import fingerprint, open_store
 from headcast.formats.track import read_head_params
 from headcast.formats.withheld_basis import reference
+from headcast.networks.runtime import best_device
 from headcast.process.command import Progress
 from headcast.process.signals import should_stop
-from headcast.stages.train_mesh_head import best_device, canonical_head, told
+from headcast.stages.train_mesh_head import canonical_head, told
 from headcast.stages.training_views import Sources, gather
 from headcast.training.gaussian_head import train_avatar
 from headcast.training.schedule import Schedule

@@ -5,8 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-import torch
-
 from headcast.avatar.canonical import CanonicalHead
 from headcast.config import HeldOut, MeshHead
 from headcast.formats.doctor_file import require_health
@@ -14,6 +12,7 @@ from headcast.formats.mesh_head_file import write_mesh_head
 from headcast.formats.state import fingerprint, open_store
 from headcast.formats.track import read_head_params
 from headcast.heads import load_head_model
+from headcast.networks.runtime import best_device
 from headcast.process.command import Progress
 from headcast.process.signals import should_stop
 from headcast.stages.training_views import Sources, gather
@@ -67,11 +66,6 @@ def canonical_head(params: Path, model: Path) -> CanonicalHead:
     """The fitted head at rest in the skull's frame."""
     parameters, facts = read_head_params(params)
     return CanonicalHead.from_model(load_head_model(facts["model"], cache=model), parameters)
-
-
-def best_device() -> torch.device:
-    """The GPU when there is one."""
-    return torch.device("cuda" if torch.cuda.is_available() else "cpu")
 
 
 def told(progress: Progress):  # type: ignore[no-untyped-def]

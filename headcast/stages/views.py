@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import multiprocessing
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from pathlib import Path
 from typing import Any
@@ -14,13 +14,14 @@ from headcast.formats.manifest import ProductWriter, member
 from headcast.process.command import Progress
 from headcast.process.signals import follow_parent
 
+Members = Mapping[str, bytes] | Iterable[tuple[str, bytes]]
 THREAD_LIMITS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
 
 
 def write_members(
-    writer: ProductWriter, work: Callable[..., dict[str, bytes]], jobs: Sequence[tuple[Any, ...]], workers: int, progress: Progress
+    writer: ProductWriter, work: Callable[..., Members], jobs: Sequence[tuple[Any, ...]], workers: int, progress: Progress
 ) -> None:
-    """Run ``work(*job)`` for every job; each returns {member name: bytes}, written where it was computed."""
+    """Run ``work(*job)`` for every job; each returns {member name: bytes}, or yields such pairs, written where it works."""
     folder = writer.path.parent
     done = 0
     if workers <= 1:
@@ -42,9 +43,9 @@ def write_members(
             raise
 
 
-def _write(folder: Path, work: Callable[..., dict[str, bytes]], job: tuple[Any, ...]) -> dict[str, dict[str, Any]]:
-    entries = {}
-    for name, data in work(*job).items():
+def _write(folder: Path, work: Callable[..., Members], job: tuple[Any, ...]) -> dict[str, dict[str, Any]]:
+    entries, members = {}, work(*job)
+    for name, data in members.items() if isinstance(members, Mapping) else members:
         with atomic_path(folder / name) as temporary:
             temporary.write_bytes(data)
         entries[name] = member(data)

@@ -1,23 +1,21 @@
-"""Every reader, one contract: the same spot in space ends in the same cameras and under the same pixels, and damage is one line."""
+"""Every reader, one contract: the same spot in space ends in the same cameras and under the same pixels."""
 
 from __future__ import annotations
 
-import json
-import shutil
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import pytest
-from PIL import Image
 from scipy import ndimage
 
 from headcast.capture.capture import PREPROCESSED, READERS, UNCALIBRATED, open_capture
+from headcast.capture.film import FolderFilm
 from headcast.capture.raw import LAYOUTS as RAW
 from headcast.capture.raw import raw_files, recorded
 from headcast.config import Extraction, Matting
-from headcast.errors import AssetMissing, BadFile, CaptureError, HeadcastError
+from headcast.errors import AssetMissing, CaptureError
 from headcast.formats.frames import read_background, read_cameras, read_images
 from headcast.formats.maps import read_mattes
 from headcast.stages import download, extract_frames, matting
@@ -129,153 +127,9 @@ def test_an_uncalibrated_camera_is_named(layout: Layout, tmp_path: Path) -> None
         open_capture(layout.reader, tmp_path / "raw", SUBJECT, SEQUENCE, [*SERIALS[:3], "cam7"], 4)
 
 
-def edit(path: Path, change: Callable[[dict], object]) -> None:
-    content = json.loads(path.read_text())
-    change(content)
-    path.write_text(json.dumps(content))
-
-
-def millimetres(folder: Path) -> None:
-    def change(content: dict) -> None:
-        for camera in content["cameras"].values():
-            camera["matrix"] = [[*row[:3], row[3] * (1000 if k < 3 else 1)] for k, row in enumerate(camera["matrix"])]
-
-    edit(folder / "cameras.json", change)
-
-
-def swapped(folder: Path) -> None:
-    def change(content: dict) -> None:
-        for camera in content["cameras"].values():
-            camera["matrix"] = np.linalg.inv(camera["matrix"]).tolist()
-
-    edit(folder / "cameras.json", change)
-
-
-def no_rate(folder: Path) -> None:
-    edit(folder / "cameras.json", lambda content: content.pop("fps"))
-
-
-def unknown_key(folder: Path) -> None:
-    edit(folder / "cameras.json", lambda content: content.update(units="mm"))
-
-
-def unknown_unit(folder: Path) -> None:
-    edit(folder / "cameras.json", lambda content: content.update(unit="inch"))
-
-
-def outside(folder: Path) -> None:
-    edit(folder / "cameras.json", lambda content: (content.pop("cameras"), content.update({"from": "../../rig.npz"})))
-
-
-def no_matrix(folder: Path) -> None:
-    edit(folder / "cameras.json", lambda content: content["cameras"][SERIALS[0]].pop("matrix"))
-
-
-def html(folder: Path) -> None:
-    (folder / "cameras.json").write_text("<html>log in</html>")
-
-
-def no_film(folder: Path) -> None:
-    (folder / f"sequences/{SEQUENCE}/{SERIALS[1]}.mp4").unlink()
-
-
-def two_films(folder: Path) -> None:
-    film = folder / f"sequences/{SEQUENCE}/{SERIALS[1]}.mp4"
-    shutil.copy(film, film.with_suffix(".mkv"))
-
-
-def no_plate(folder: Path) -> None:
-    (folder / f"background/{SERIALS[1]}.png").unlink()
-
-
-def other_size(folder: Path) -> None:
-    edit(folder / "cameras.json", lambda content: content["cameras"][SERIALS[1]].update(width=256))
-
-
-def cut_film(folder: Path) -> None:
-    film = folder / f"sequences/{SEQUENCE}/{SERIALS[1]}.mp4"
-    film.write_bytes(film.read_bytes()[:-400])
-
-
-def odd_picture(folder: Path) -> None:
-    Image.new("RGB", (20, 20)).save(folder / f"sequences/{SEQUENCE}/{SERIALS[0]}/001.png")
-
-
-def broken_picture(folder: Path) -> None:
-    (folder / f"sequences/{SEQUENCE}/{SERIALS[0]}/001.png").write_bytes(b"no picture")
-
-
-@pytest.mark.parametrize(
-    ("damage", "kind", "says"),
-    [
-        (millimetres, CaptureError, "look like millimetres"),
-        (swapped, CaptureError, "camera-to-world"),
-        (no_rate, CaptureError, "fps"),
-        (unknown_key, BadFile, "units is not known"),
-        (unknown_unit, BadFile, "'inch'.*m, cm, mm"),
-        (outside, BadFile, "leaves the capture's folder"),
-        (no_matrix, BadFile, "222200036 has no matrix"),
-        (html, BadFile, "not JSON"),
-        (no_film, CaptureError, "222200037 has no film"),
-        (two_films, CaptureError, "second film"),
-        (no_plate, CaptureError, "no background plate"),
-        (other_size, CaptureError, "128.*256"),
-        (cut_film, BadFile, r"222200037\.mp4"),
-        (odd_picture, CaptureError, r"001\.png.*20"),
-        (broken_picture, BadFile, r"001\.png"),
-    ],
-)
-def test_damage_to_a_custom_rig_is_one_line(
-    damage: Callable[[Path], None], kind: type[HeadcastError], says: str, tmp_path: Path
-) -> None:
-    rig.write_custom(tmp_path / "raw", rig.as_json)
-    damage(tmp_path / "raw" / SUBJECT)
-    with pytest.raises(kind, match=says) as caught:
-        extracted(LAYOUTS["custom json"], tmp_path)
-    assert "\n" not in str(caught.value)
-
-
-def colmap_moves(folder: Path) -> None:
-    path = folder / "sparse/images.txt"
-    lines = path.read_text().splitlines()
-    lines[3] = lines[3].replace(" 4.0 ", " 4.1 ")
-    path.write_text("\n".join(lines))
-
-
-def colmap_fisheye(folder: Path) -> None:
-    path = folder / "sparse/cameras.txt"
-    path.write_text(path.read_text().replace("PINHOLE", "THIN_PRISM_FISHEYE"))
-
-
-def colmap_gone(folder: Path) -> None:
-    (folder / "sparse/images.txt").unlink()
-
-
-@pytest.mark.parametrize(
-    ("damage", "says"), [(colmap_moves, "222200036 moves"), (colmap_fisheye, "THIN_PRISM"), (colmap_gone, "export it as text")]
-)
-def test_damage_to_a_colmap_model_is_one_line(damage: Callable[[Path], None], says: str, tmp_path: Path) -> None:
-    rig.write_custom(tmp_path / "raw", rig.as_colmap)
-    damage(tmp_path / "raw" / SUBJECT)
-    with pytest.raises(HeadcastError, match=says):
-        open_capture("custom", tmp_path / "raw", SUBJECT, SEQUENCE, None, 4)
-
-
-@pytest.mark.parametrize(
-    ("lacks", "says"),
-    [("Camera/222200037/color/1", "lacks color of frame 1"), ("Camera/222200039/mask/2", "lacks mask of frame 2")],
-)
-def test_a_frame_that_an_smc_file_lacks_is_named(lacks: str, says: str, tmp_path: Path) -> None:
-    pytest.importorskip("h5py", reason="reads .smc files: pip install 'headcast[renderme]'")
-    rig.write_renderme(tmp_path / "raw", lacks)
-    with pytest.raises(CaptureError, match=says):
-        extracted(LAYOUTS["renderme"], tmp_path)
-
-
-def test_what_is_no_smc_file_is_refused(tmp_path: Path) -> None:
-    pytest.importorskip("h5py", reason="reads .smc files: pip install 'headcast[renderme]'")
-    path = tmp_path / "raw" / SUBJECT / f"{SUBJECT}_{SEQUENCE}_anno.smc"
-    path.parent.mkdir(parents=True)
-    path.write_bytes(b"<html>log in</html>")
-    with pytest.raises(BadFile, match="not a RenderMe-360 file"):
-        open_capture("renderme", tmp_path / "raw", SUBJECT, SEQUENCE, None, 4)
+def test_pictures_follow_each_other_by_number(tmp_path: Path) -> None:
+    for number in (8, 9, 10, 11):
+        rig.save_picture(tmp_path / f"frame{number}.png", np.full((4, 4, 3), number, np.uint8))
+    film = FolderFilm(tmp_path, 10.0)
+    film.check()
+    assert [int(frame.rgb[0, 0, 0]) for frame in film.frames()] == [8, 9, 10, 11]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import struct
 from pathlib import Path
 
 import numpy as np
@@ -34,6 +35,24 @@ def test_decoding_is_lazy(video: Path) -> None:
     frames = read_video_frames(video)
     assert next(frames).number == 0
     frames.close()
+
+
+def filmed_sideways(path: Path) -> None:
+    """Tell the player to turn the film by 90° to the right, as phones do: another matrix in the header of its track."""
+    content = bytearray(path.read_bytes())
+    place = content.index(b"tkhd") + 44
+    one = 1 << 16
+    assert struct.unpack(">9i", content[place : place + 36]) == (one, 0, 0, 0, one, 0, 0, 0, 1 << 30)
+    content[place : place + 36] = struct.pack(">9i", 0, one, 0, -one, 0, 0, 48 * one, 0, 1 << 30)
+    path.write_bytes(content)
+
+
+def test_a_film_that_says_how_it_was_held_is_read_upright(video: Path) -> None:
+    lying = [frame.rgb for frame in read_video_frames(video)]
+    filmed_sideways(video)
+    assert read_video_info(video)[2:] == (48, 64)
+    for frame, before in zip(read_video_frames(video), lying, strict=True):
+        np.testing.assert_array_equal(frame.rgb, before[::-1].transpose(1, 0, 2))
 
 
 def test_every_truncation_is_an_error(video: Path) -> None:

@@ -42,7 +42,11 @@ def short() -> BallCapture:
 @pytest.fixture(scope="module")
 def exported(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The folder of an export, beside the products that it was made from."""
-    folder = tmp_path_factory.mktemp("gha")
+    return export(tmp_path_factory.mktemp("gha"))
+
+
+def export(folder: Path) -> Path:
+    """Write the products of the ball and export them."""
     products, head = short().write(folder / "results"), loaded_head()
     parameters = neutral_parameters(head, FRAMES)
     write_head_params(products.surface, parameters, {"model": "open"}, head.vertices(parameters).numpy())

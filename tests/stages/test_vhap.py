@@ -77,7 +77,11 @@ def performance(head: FlameHead) -> HeadParameters:
 
 @pytest.fixture(scope="module")
 def exported(tmp_path_factory: pytest.TempPathFactory) -> Exported:
-    folder = tmp_path_factory.mktemp("vhap")
+    return export(tmp_path_factory.mktemp("vhap"))
+
+
+def export(folder: Path) -> Exported:
+    """Write the products of the ball with a track and export them."""
     shaped.flame(folder)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(user_files.open_head, "load", loaded_head)

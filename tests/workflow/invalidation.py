@@ -283,6 +283,7 @@ SETTINGS = (
     setting("fitting", "{max_iterations: 50}", "fit_head"),
     setting("hair_masks", "{batch: 2}", "hair_masks"),
     setting("orientation_maps", "{angles: 48}", "orientation_maps"),
+    setting("orientation_maps", "{gpu: true}", "orientation_maps"),
     setting("doctor", "{allow_failures: [motion]}", "doctor"),
     setting("mesh_head", "{seed: 1}", "train_mesh_head"),
     setting("hair", "{seed: 1}", "grow_hair"),
