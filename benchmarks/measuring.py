@@ -15,11 +15,11 @@ SAMPLE_S = 0.02
 
 
 class Measured(NamedTuple):
-    """What was done: images, seconds without imports, peak resident memory (bytes) and, on a GPU, its peak there."""
+    """What was done: images, seconds without imports, those that processors were busy, on a GPU the memory (bytes) held there."""
 
     images: int
     seconds: float
-    memory: int
+    busy: float
     gpu_memory: int = 0
 
 
@@ -61,8 +61,8 @@ def resident(process: int) -> int:
     return pages * os.sysconf("SC_PAGE_SIZE") + sum(resident(child) for child in below)
 
 
-def seconds(work: Callable[[], object]) -> float:
-    """How long a call takes."""
-    began = time.perf_counter()
+def seconds(work: Callable[[], object]) -> tuple[float, float]:
+    """How long a call takes, and how long processors are busy with it and with the children that it has ended by then."""
+    began, busy = time.perf_counter(), sum(os.times()[:4])
     work()
-    return time.perf_counter() - began
+    return time.perf_counter() - began, sum(os.times()[:4]) - busy

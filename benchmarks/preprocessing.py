@@ -1,10 +1,11 @@
 """Time preprocessing and watch its memory: ``python -m benchmarks.preprocessing [--sizes 512 2048] [--workers 2] [--parts …]``.
 
 ``stages``: every stage on the embedded demo as a rule runs it, files and the start of its workers included; per second counts
-views. ``pixels``: orientation and the networks alone, from one picture in memory to its result in memory; on the GPU where there
-is one, on the CPU (``--workers`` threads) orientation only, networks too with ``--networks``. Their weights are random: time
-depends on where hair is and on nothing else that a picture shows. Each row is a process of its own; memory is what it and its
-workers held at most, on a GPU what it had reserved there. What is not installed is named and left out.
+views. ``pixels``: orientation and the networks (those of ``--only``) alone, from one picture in memory to its result in memory, on
+``--device cuda`` or ``cpu`` (``--workers`` threads). Weights are random: time depends on where hair is and on nothing else that
+a picture shows. Each row is a process of its own; memory is what it and its
+workers held at most, on a GPU what it had reserved there. On a machine that others use, the seconds that processors were busy say
+more than images/s. What is not installed is named and left out.
 """
 
 from __future__ import annotations
@@ -47,7 +48,7 @@ def quiet(*_: object) -> None:
     """Report nothing."""
 
 
-def extract(at: Folder) -> float:
+def extract(at: Folder) -> tuple[float, float]:
     """The check of the raw capture is not timed."""
     from headcast.config import Extraction
     from headcast.stages import download, extract_frames
@@ -58,7 +59,7 @@ def extract(at: Folder) -> float:
     return seconds(lambda: extract_frames.run(inputs, settings, quiet))
 
 
-def matte(at: Folder) -> float:
+def matte(at: Folder) -> tuple[float, float]:
     """By the plates."""
     from headcast.config import Matting
     from headcast.stages import matting
@@ -66,7 +67,7 @@ def matte(at: Folder) -> float:
     return seconds(lambda: matting.run(matting.Inputs(at.images, at.background, at.mattes, at.workers), Matting(), quiet))
 
 
-def find_landmarks(at: Folder) -> float:
+def find_landmarks(at: Folder) -> tuple[float, float]:
     """By FaceMesh, with the consensus."""
     from headcast.config import LandmarkDetection
     from headcast.stages import landmarks
@@ -75,7 +76,7 @@ def find_landmarks(at: Folder) -> float:
     return seconds(lambda: landmarks.run(inputs, LandmarkDetection(), quiet))
 
 
-def fit(at: Folder) -> float:
+def fit(at: Folder) -> tuple[float, float]:
     """The open head, whose model is there already."""
     from headcast.config import Fitting
     from headcast.heads import load_head_model
@@ -86,7 +87,7 @@ def fit(at: Folder) -> float:
     return seconds(lambda: fit_head.run(inputs, Fitting(), quiet))
 
 
-def label(at: Folder) -> float:
+def label(at: Folder) -> tuple[float, float]:
     """On the fitted head."""
     from headcast.config import HairMasks
     from headcast.stages import hair_masks
@@ -95,7 +96,7 @@ def label(at: Folder) -> float:
     return seconds(lambda: hair_masks.run(inputs, HairMasks(), quiet))
 
 
-def orient(at: Folder) -> float:
+def orient(at: Folder) -> tuple[float, float]:
     """Within the labels."""
     from headcast.config import OrientationMaps
     from headcast.stages import orientation_maps
@@ -104,7 +105,7 @@ def orient(at: Folder) -> float:
     return seconds(lambda: orientation_maps.run(inputs, OrientationMaps(), quiet))
 
 
-def examine(at: Folder) -> float:
+def examine(at: Folder) -> tuple[float, float]:
     """The data doctor, on the frames that it samples."""
     from headcast.config import Doctor
     from headcast.stages import doctor
@@ -114,7 +115,7 @@ def examine(at: Folder) -> float:
     return seconds(lambda: doctor.run(inputs, Doctor(), quiet))
 
 
-STAGES: dict[str, Callable[[Folder], float]] = {
+STAGES: dict[str, Callable[[Folder], tuple[float, float]]] = {
     "extract_frames": extract,
     "matting": matte,
     "landmarks": find_landmarks,
@@ -134,7 +135,7 @@ def run_stage(name: str, root: Path, size: int, workers: int) -> Measured:
     took = STAGES[name](at)
     from headcast.formats.frames import read_images
 
-    return Measured(len(read_images(at.images).views()), took, 0)
+    return Measured(len(read_images(at.images).views()), *took)
 
 
 def view(size: int) -> tuple[np.ndarray, np.ndarray]:
@@ -215,7 +216,7 @@ def run_pixels(name: str, size: int, device: str, threads: int) -> Measured:
     work()
     calls = PIXEL_RUNS[device]
     took = seconds(lambda: [work() for _ in range(calls)])
-    return Measured(calls * batch, took, 0, torch.cuda.max_memory_reserved() if device == "cuda" else 0)
+    return Measured(calls * batch, *took, torch.cuda.max_memory_reserved() if device == "cuda" else 0)
 
 
 def stage_rows(sizes: list[int], workers: int) -> Iterator[str]:
@@ -226,23 +227,19 @@ def stage_rows(sizes: list[int], workers: int) -> Iterator[str]:
                 yield row(name, size, f"{workers} cores", run_stage, Path(folder), size, workers)
 
 
-def pixel_rows(sizes: list[int], workers: int, networks: bool) -> Iterator[str]:
-    """A row for each operator, size and device."""
+def pixel_rows(sizes: list[int], workers: int, names: list[str], device: str) -> Iterator[str]:
+    """A row for each operator and size."""
     import torch
 
-    devices = ["cuda"] * torch.cuda.is_available() + ["cpu"]
+    where = torch.cuda.get_device_name() if device == "cuda" else f"{workers} threads"
     for size in sizes:
-        for device in devices:
-            where = torch.cuda.get_device_name() if device == "cuda" else f"{workers} threads"
-            for name in PIXELS:
-                network = not name.startswith("orientation")
-                if network and device == "cpu" and not networks:
-                    continue
-                lacking = missing("networks") if network else ""
-                if lacking:
-                    yield f"| {name} | {size} | {where} | {lacking} is not installed | | |"
-                else:
-                    yield row(name, size, where, run_pixels, size, device, workers)
+        for name in names:
+            network = not name.startswith("orientation")
+            lacking = missing("networks") if network else ""
+            if lacking:
+                yield f"| {name} | {size} | {where} | {lacking} is not installed | | | |"
+            else:
+                yield row(name, size, where, run_pixels, size, device, workers)
 
 
 def missing(part: str) -> str:
@@ -255,9 +252,9 @@ def row(name: str, size: int, where: str, work: Callable[..., Measured], *argume
     try:
         done, memory = apart(work, name, *arguments)
     except RuntimeError:
-        return f"| {name} | {size} | {where} | failed | | |"
-    held = done.gpu_memory or memory
-    return f"| {name} | {size} | {where} | {done.images} | {done.images / done.seconds:.3g} | {held / 1e9:.2f} |"
+        return f"| {name} | {size} | {where} | failed | | | |"
+    held, rate, busy = done.gpu_memory or memory, done.images / done.seconds, done.busy / done.images
+    return f"| {name} | {size} | {where} | {done.images} | {rate:.3g} | {busy:.3g} | {held / 1e9:.2f} |"
 
 
 def main() -> None:
@@ -266,17 +263,18 @@ def main() -> None:
     parser.add_argument("--sizes", type=int, nargs="+", default=[512, 2048])
     parser.add_argument("--workers", type=int, default=2)
     parser.add_argument("--parts", nargs="+", choices=["stages", "pixels"], default=["stages", "pixels"])
-    parser.add_argument("--networks", action="store_true", help="networks on the CPU, too (minutes)")
+    parser.add_argument("--only", nargs="+", choices=list(PIXELS), default=list(PIXELS)[:2])
+    parser.add_argument("--device", choices=list(PIXEL_RUNS), default="cpu")
     options = parser.parse_args()
     os.environ["OMP_NUM_THREADS"] = str(options.workers)
-    print("| what | px | on | images | images/s | GB |\n|---|---|---|---|---|---|", flush=True)
+    print("| what | px | on | images | images/s | busy s an image | GB |\n|---|---|---|---|---|---|---|", flush=True)
     if "stages" in options.parts and missing("stages"):
-        print(f"| stages | | | {missing('stages')} is not installed | | |")
+        print(f"| stages | | | {missing('stages')} is not installed | | | |")
     elif "stages" in options.parts:
         for line in stage_rows(options.sizes, options.workers):
             print(line, flush=True)
     if "pixels" in options.parts:
-        for line in pixel_rows(options.sizes, options.workers, options.networks):
+        for line in pixel_rows(options.sizes, options.workers, options.only, options.device):
             print(line, flush=True)
 
 

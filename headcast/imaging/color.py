@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import cv2
 import numpy as np
 from jaxtyping import Float, UInt8
 
@@ -46,9 +47,10 @@ def terms(linear: Float[np.ndarray, "*n 3"], count: int) -> Float[np.ndarray, "*
 
 def correct(image: UInt8[np.ndarray, "H W 3"], matrix: Float[np.ndarray, "3 k"]) -> UInt8[np.ndarray, "H W 3"]:
     """Apply a camera's correction to an sRGB image in linear light."""
-    corrected, factors = np.empty_like(image), matrix.T.astype(np.float32)
+    corrected, factors = np.empty_like(image), matrix.astype(np.float32)
     for start in range(0, len(image), ROWS):
-        linear = terms(DECODED[image[start : start + ROWS]], matrix.shape[1]) @ factors
+        linear = cv2.LUT(image[start : start + ROWS], DECODED)
+        linear = cv2.transform(linear, factors) if matrix.shape[1] == 3 else terms(linear, matrix.shape[1]) @ factors.T
         np.rint(np.clip(linear, 0, 1, out=linear) * 4095, out=linear)
         corrected[start : start + ROWS] = ENCODED[linear.astype(np.uint16)]
     return corrected

@@ -22,7 +22,7 @@ import numpy as np
 import torch
 from jaxtyping import Float, UInt8
 from torch import Tensor
-from torch.nn.functional import conv2d, interpolate, pad
+from torch.nn.functional import conv2d, interpolate, pad, pixel_shuffle, pixel_unshuffle
 
 from headcast.errors import CaptureError
 from headcast.imaging.resample import area_weights
@@ -31,6 +31,7 @@ REFERENCE_SIDE = 512
 HAIR = 0.02  # share of hair from which on a pixel has an orientation
 CHUNK = {"cpu": 1 << 12}  # hair pixels at a time: what fits the cache; larger on a GPU
 GPU_CHUNK = 1 << 18
+PHASES = 4
 
 
 class Filters(NamedTuple):
@@ -66,6 +67,35 @@ def steerable(angles: int, filters: Filters, tolerance: float = 1e-3) -> tuple[F
     return torch.from_numpy((left * values)[:, :rank].astype(np.float32)), torch.from_numpy(basis.astype(np.float32))
 
 
+@functools.cache
+def interleaved(angles: int, filters: Filters, device: torch.device) -> Float[Tensor, "rpp pp q q"]:
+    """The basis for a picture that is split into `PHASES`² of its pixels, every so many, and gives as many for each filter.
+
+    The same sums: a GPU does them well only with more channels than one.
+    """
+    basis = steerable(angles, filters)[1]
+    rank, _, size, _ = basis.shape
+    reach = -(-(size + PHASES - 1) // PHASES)
+    moved = basis.new_zeros(PHASES, PHASES, rank, reach * PHASES, reach * PHASES)
+    for y, x in np.ndindex(PHASES, PHASES):
+        moved[y, x, :, y : y + size, x : x + size] = basis[:, 0]
+    split = moved.view(PHASES, PHASES, rank, reach, PHASES, reach, PHASES).permute(2, 0, 1, 4, 6, 3, 5)
+    return split.reshape(rank * PHASES**2, PHASES**2, reach, reach).to(device)
+
+
+def filtered(band: Float[Tensor, "1 H W"], angles: int, filters: Filters, phases: bool) -> Float[Tensor, "r H W"]:
+    """Responses of the basis at every pixel; outside the picture the border repeats. By ``phases``, as a GPU likes it, or not."""
+    height, width = band.shape[1:]
+    basis = steerable(angles, filters)[1]
+    margin = basis.shape[-1] // 2
+    if not phases:
+        return conv2d(pad(band[None], (margin,) * 4, mode="replicate"), basis.to(band.device))[0]
+    kernels = interleaved(angles, filters, band.device)
+    high, wide = ((-(-side // PHASES) + kernels.shape[-1] - 1) * PHASES for side in (height, width))
+    padded = pad(band[None], (margin, wide - width - margin, margin, high - height - margin), mode="replicate")
+    return pixel_shuffle(conv2d(pixel_unshuffle(padded, PHASES), kernels), PHASES)[0, :, :height, :width]
+
+
 def _blur(maps: Float[Tensor, "n H W"], sigma: float) -> Float[Tensor, "n H W"]:
     """Separable Gaussian blur; outside the picture the border repeats."""
     radius = max(1, math.ceil(3 * sigma))
@@ -79,16 +109,14 @@ def _responses(
     grey: Float[Tensor, "H W"], inside: Tensor, angles: int, filters: Filters, octaves: int
 ) -> list[tuple[Float[Tensor, "A r"], Float[Tensor, "r n"]]]:
     """Basis responses at the pixels ``inside`` for each octave, coarser ones computed on a reduced picture."""
-    weights, basis = (part.to(grey.device) for part in steerable(angles, filters))
-    found = []
+    weights, found = steerable(angles, filters)[0].to(grey.device), []
     for octave in range(octaves):
         small = interpolate(grey[None, None], scale_factor=0.5**octave, mode="area")[0] if octave else grey[None]
         band = _blur(small, filters.fine) - _blur(small, filters.coarse)
-        margin = basis.shape[-1] // 2
-        maps = conv2d(pad(band[None], (margin,) * 4, mode="replicate"), basis)
+        maps = filtered(band, angles, filters, phases=grey.is_cuda)
         if octave:
-            maps = interpolate(maps, size=grey.shape, mode="bilinear", align_corners=False)
-        found.append((weights, maps[0][:, inside]))
+            maps = interpolate(maps[None], size=grey.shape, mode="bilinear", align_corners=False)[0]
+        found.append((weights, maps[:, inside]))
     return found
 
 
@@ -142,9 +170,16 @@ def orientation(
     weight = torch.from_numpy(mask[box].astype(np.float32)).to(device).nan_to_num_()
     found, agreed = _orient(grey, weight, angles, filters, octaves, max(1.0, filters.vote * unit))
     outside = weight <= HAIR
-    angle[box] = found.masked_fill_(outside, math.nan).cpu().numpy()
-    confidence[box] = agreed.masked_fill_(outside, 0).cpu().numpy()
+    angle[box] = _to_host(found.masked_fill_(outside, math.nan))
+    confidence[box] = _to_host(agreed.masked_fill_(outside, 0))
     return angle, confidence
+
+
+def _to_host(values: Float[Tensor, "H W"]) -> Float[np.ndarray, "H W"]:
+    """Values on a GPU through memory that it can reach."""
+    if values.is_cuda:
+        values = torch.empty(values.shape, pin_memory=True).copy_(values)
+    return values.numpy()
 
 
 def _grey(image: UInt8[Tensor, "H W *c"]) -> Float[Tensor, "H W"]:
@@ -163,7 +198,9 @@ def _orient(
     step = CHUNK.get(grey.device.type, GPU_CHUNK)
     for start in range(0, flat.shape[1], step):
         part = slice(start, start + step)
-        response = torch.stack([(mix @ basis[:, part]).abs() for mix, basis in scales]).mean(0)
+        response = torch.zeros((), device=grey.device)
+        for mix, basis in scales:
+            response = (mix @ basis[:, part]).abs_().add_(response)
         angle, variance, total = _peak(response)
         certain = total * (1 - variance / (math.pi**2 / 12)).clamp(0, 1) ** 2
         flat[:, part] = torch.stack([torch.cos(2 * angle), torch.sin(2 * angle), torch.ones_like(angle)]) * certain

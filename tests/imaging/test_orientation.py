@@ -4,9 +4,19 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+import torch
 
 from headcast.errors import CaptureError
-from headcast.imaging.orientation import Filters, gabor_bank, orientation, preview, resize_orientation, steerable, to_degrees
+from headcast.imaging.orientation import (
+    Filters,
+    filtered,
+    gabor_bank,
+    orientation,
+    preview,
+    resize_orientation,
+    steerable,
+    to_degrees,
+)
 
 
 def grating(degrees: float, size: int = 96, wavelength: float = 4.5) -> np.ndarray:
@@ -86,3 +96,10 @@ def test_degrees_and_preview() -> None:
 def test_sizes_must_agree() -> None:
     with pytest.raises(CaptureError):
         orientation(grating(0, 32), np.ones((16, 16), np.float32))
+
+
+def test_split_into_phases_as_for_a_gpu_the_responses_are_the_same() -> None:
+    band = torch.rand(1, 47, 61, generator=torch.Generator().manual_seed(0))
+    plain, split = (filtered(band, 36, Filters(), phases) for phases in (False, True))
+    assert plain.shape == split.shape == (len(steerable(36, Filters())[1]), 47, 61)
+    torch.testing.assert_close(split, plain, atol=1e-5, rtol=0)
