@@ -215,7 +215,7 @@ def timed(
         taken[name] = taken[name] + rng.normal(0, NOISE_PX, taken[name].shape)
     agreed = consensus(replace(case.detected, **taken), case.cameras)
     shown, start = pictures(case.images, agreed.cameras), time.perf_counter()
-    fit(agreed, case.cameras, model, pictures=lambda frame: shown(int(order[frame])))
+    fit(agreed, case.cameras, model, pictures=lambda frame, view: shown(int(order[frame]), view))
     pipe.send((time.perf_counter() - start, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024))
 
 
