@@ -70,8 +70,11 @@ def with_hair_of(avatar: Avatar, other: Avatar) -> Avatar:
     with torch.no_grad():
         swapped.log_width.add_(scale.log())
         swapped.detail = torch.nn.Parameter(swapped.detail.new_zeros(len(strands), avatar.head.detail.shape[1]))
+    dynamics = other.dynamics
+    if dynamics is not None and dynamics.leaning is not None:
+        dynamics = dynamics.changed({}, dynamics.leaning.scaled(center_there, scale, center))
     return Avatar(
-        canonical, avatar.head, avatar.expression_names, swapped, other.dynamics, inside, avatar.track, dict(avatar.metadata),
+        canonical, avatar.head, avatar.expression_names, swapped, dynamics, inside, avatar.track, dict(avatar.metadata),
         avatar.super_resolution,
     )  # fmt: skip
 

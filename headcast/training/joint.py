@@ -37,6 +37,7 @@ class Weights:
     length: float = 0.2
     anchor: float = 2e-3
     inside: float = 1.0
+    lean: float = 3e-4
     twist: float = 10.0
 
 
