@@ -24,6 +24,7 @@ from headcast.process.signals import should_stop
 from headcast.stages.train_mesh_head import best_device, canonical_head, told
 from headcast.stages.training_views import Sources, gather
 from headcast.training.gaussian_head import train_avatar
+from headcast.training.joint import Weights
 from headcast.training.schedule import Schedule
 
 
@@ -61,15 +62,7 @@ def run(inputs: Inputs, training: Training, held_out: HeldOut, progress: Progres
     views = gather(sources, held_out, training.size, "training")
     canonical = canonical_head(inputs.params[0], inputs.model)
     parameters, facts = read_head_params(inputs.params[0])
-    schedule = Schedule(
-        steps=training.steps,
-        size=training.size,
-        seed=training.seed,
-        coarse=training.coarse,
-        supres=training.use_supres,
-        channels=training.num_channels,
-        half=training.half,
-    )
+    schedule = scheduled(training)
     with open_store(
         inputs.state, fingerprint(code=inputs.code, settings=settings, inputs=depends), training.resume_training
     ) as store:
@@ -91,6 +84,21 @@ def run(inputs: Inputs, training: Training, held_out: HeldOut, progress: Progres
         write_avatar(inputs.output, avatar, notes | withheld(facts, float(parameters.scale)))
         store.clear()
     return inputs.output
+
+
+def scheduled(training: Training) -> Schedule:
+    """What the settings say about the optimisation."""
+    return Schedule(
+        steps=training.steps,
+        size=training.size,
+        seed=training.seed,
+        coarse=training.coarse,
+        swing=training.hair_motion == "learned",
+        supres=training.use_supres,
+        channels=training.num_channels,
+        half=training.half,
+        weights=Weights(**training.weights),
+    )
 
 
 def provenance(inputs: Inputs, config: dict[str, Any], depends: dict[str, Any], facts: dict[str, Any]) -> dict[str, Any]:
