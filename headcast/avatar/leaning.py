@@ -34,7 +34,7 @@ class Blend(NamedTuple):
 
 
 class Leaning(nn.Module):
-    """Trainable ``slopes`` G K 3 3 (m of displacement for each ``usual`` turn about an axis) at ``guides`` (roots, m) and K heights.
+    """Trainable ``slopes`` G K 3 3 (m of displacement per ``usual`` turn about each axis) at ``guides`` (roots, m) and K heights.
 
     Heights are equally spaced shares of the strand, the last its tip; the root does not move. ``reference`` is the placement
     without leaning, ``usual`` how far the head mostly turned (rad, about each axis), so that all slopes are of a size; turns beyond
