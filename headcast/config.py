@@ -189,6 +189,7 @@ class Training(Section):
     use_supres: bool = False
     num_channels: Annotated[int, Field(ge=8, le=64)] = 32
     half: bool = True
+    children: Annotated[int, Field(ge=0, le=20)] = 0
     hair_motion: Literal["learned", "rigid"] = "learned"
     weights: dict[Term, Annotated[float, Field(ge=0)]] = {}
     resume_training: bool = True

@@ -96,7 +96,8 @@ def chosen(hair: StrandHair, strands: Int64[Tensor, "n"]) -> StrandHair:
 @torch.no_grad()
 def with_points(hair: StrandHair, points: Float[Tensor, "n P 3"], strands: Int64[Tensor, "n"]) -> StrandHair:
     """Hair at ``points`` that looks like the given ``strands`` of ``hair``."""
-    changed = StrandHair(points, hair.color[strands], detail=hair.detail.shape[1])
+    children = hair.interpolated.kept(strands, len(hair.roots))
+    changed = StrandHair(points, hair.color[strands], detail=hair.detail.shape[1], children=children)
     for name in PER_STRAND:
         getattr(changed, name).copy_(getattr(hair, name)[strands])
     for name in ("log_width", "logit_taper"):

@@ -8,6 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from headcast.assets import made_with, used_by
+from headcast.avatar.children import between
+from headcast.avatar.groom import Groom
 from headcast.avatar.strands import StrandHair
 from headcast.config import HeldOut, Training
 from headcast.delivery.licences import bill, identify
@@ -25,6 +27,7 @@ from headcast.stages.train_mesh_head import best_device, canonical_head, told
 from headcast.stages.training_views import Sources, gather
 from headcast.training.gaussian_head import train_avatar
 from headcast.training.joint import Weights
+from headcast.training.loop import generator
 from headcast.training.schedule import Schedule
 
 
@@ -70,7 +73,7 @@ def run(inputs: Inputs, training: Training, held_out: HeldOut, progress: Progres
             views,
             canonical,
             read_mesh_head(inputs.mesh_head),
-            StrandHair(groom.points, groom.color, groom.width, detail=schedule.detail),
+            initial_hair(groom, training, schedule.detail),
             facts["expression_names"],
             schedule,
             gaussians=training.gaussians,
@@ -84,6 +87,12 @@ def run(inputs: Inputs, training: Training, held_out: HeldOut, progress: Progres
         write_avatar(inputs.output, avatar, notes | withheld(facts, float(parameters.scale)))
         store.clear()
     return inputs.output
+
+
+def initial_hair(groom: Groom, training: Training, detail: int) -> StrandHair:
+    """The strands that training starts with, thinner where children fill the gaps between them."""
+    children = between(groom.points, training.children, generator(training.seed, "children"))
+    return StrandHair(groom.points, groom.color, groom.width / (1 + training.children), detail=detail, children=children)
 
 
 def scheduled(training: Training) -> Schedule:
