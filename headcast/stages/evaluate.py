@@ -88,7 +88,7 @@ def run(inputs: Inputs, evaluation: Evaluation, held_out: HeldOut, progress: Pro
 class Reference:
     """What a render is held against: true matte and hair where the capture carries ground truth, else the pipeline's own."""
 
-    def __init__(self, truth: GroundTruth | None, inputs: Inputs, views: Views) -> None:
+    def __init__(self, truth: GroundTruth | None, inputs: Inputs | Sources, views: Views) -> None:
         self._truth, self._views = truth, views
         self._raw = [read_cameras(path, "raw") for path in inputs.cameras]
         self._raw_frames = [read_images(path).raw_frames for path in inputs.images]
