@@ -170,6 +170,12 @@ class Hair(Section):
         return self
 
 
+Term = Literal[
+    "l1", "dssim", "matte", "hair_missing", "hair_excess", "orientation", "offset", "scale", "view", "smooth", "length", "anchor",
+    "inside", "lean", "twist",
+]  # fmt: skip
+
+
 class Training(Section):
     """Stage two: Gaussian head and strand hair, trained together.
 
@@ -184,6 +190,9 @@ class Training(Section):
     use_supres: bool = False
     num_channels: Annotated[int, Field(ge=8, le=64)] = 32
     half: bool = True
+    children: Annotated[int, Field(ge=0, le=20)] = 0
+    hair_motion: Literal["learned", "rigid"] = "learned"
+    weights: dict[Term, Annotated[float, Field(ge=0)]] = {}
     resume_training: bool = True
     save_every: Annotated[int, Field(ge=1)] = 100
     seed: int = 0

@@ -223,16 +223,10 @@ class Avatar:
             GaussianHead.from_state(parts["head"]),
             structure["expression_names"],
             StrandHair.from_state(parts["hair"]) if "hair" in parts else None,
-            _dynamics(parts["dynamics"]) if "dynamics" in parts else None,
+            StrandDynamics.from_state(parts["dynamics"]) if "dynamics" in parts else None,
             SignedDistanceGrid(parts["inside"]["values"], parts["inside"]["lower"], float(parts["inside"]["spacing"]))
             if "inside" in parts
             else None,
             {name.removeprefix("track."): values for name, values in parts.items() if name.startswith("track.")},
             super_resolution=SuperResolution.from_state(parts["super_resolution"]) if "super_resolution" in parts else None,
         )
-
-
-def _dynamics(state: dict[str, Tensor]) -> StrandDynamics:
-    dynamics = StrandDynamics()
-    dynamics.load_state_dict(state)
-    return dynamics

@@ -4,11 +4,12 @@ The groom (strands at rest in the skull frame) is the equilibrium. A point at ar
 the groom with the stiffness k (0.1 m / s)^e, damped relative to the skull and to the air, and feels the change of gravity when the
 head tilts. Implicit Euler in short substeps is stable for any frame rate; lengths and collisions are then projected as in
 position-based dynamics (Müller et al., 2007). The result depends on the history of the motion (velocities), not on the place.
+The groom itself may lean with the turn of the head (`headcast.avatar.leaning`).
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import NamedTuple
 
 import torch
@@ -17,6 +18,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from headcast.avatar.distance_grid import SignedDistanceGrid
+from headcast.avatar.leaning import Leaning
 from headcast.avatar.strands import skull_to_world
 from headcast.errors import CaptureError
 from headcast.geometry.rotations import axis_angle_to_matrix, matrix_to_axis_angle
@@ -34,11 +36,17 @@ class StrandDynamics(nn.Module):
     """How the hair of one subject moves: five learnable scalars, kept as logarithms (but the exponent) so that they stay positive.
 
     ``stiffness`` (1/s²) at 10 cm from the root, ``exponent`` of its fall along the strand, ``damping`` (1/s) relative to the skull,
-    ``drag`` (1/s) relative to still air, ``weight`` the share of gravity that pulls when the head tilts.
+    ``drag`` (1/s) relative to still air, ``weight`` the share of gravity that pulls when the head tilts. ``leaning`` may be absent.
     """
 
     def __init__(
-        self, stiffness: float = 600.0, exponent: float = 0.7, damping: float = 20.0, drag: float = 0.5, weight: float = 0.25
+        self,
+        stiffness: float = 600.0,
+        exponent: float = 0.7,
+        damping: float = 20.0,
+        drag: float = 0.5,
+        weight: float = 0.25,
+        leaning: Leaning | None = None,
     ) -> None:
         """Start from physical values; all must be positive."""
         super().__init__()
@@ -47,13 +55,35 @@ class StrandDynamics(nn.Module):
         self.log_drag = nn.Parameter(torch.tensor(float(drag)).log())
         self.log_weight = nn.Parameter(torch.tensor(float(weight)).log())
         self.exponent = nn.Parameter(torch.tensor(float(exponent)))
+        self.leaning = leaning
+
+    @classmethod
+    def from_state(cls, state: Mapping[str, Tensor]) -> StrandDynamics:
+        """Rebuild from a ``state_dict``, with the leaning that it may hold."""
+        prefix = "leaning."
+        parts = {name.removeprefix(prefix): value for name, value in state.items() if name.startswith(prefix)}
+        dynamics = cls(leaning=Leaning.from_state(parts) if parts else None)
+        dynamics.load_state_dict(dict(state))
+        return dynamics
 
     def values(self) -> dict[str, float]:
         """The physical values by name."""
         logs = {
-            name.removeprefix("log_"): float(value.detach().exp()) for name, value in self.named_parameters() if name != "exponent"
+            name.removeprefix("log_"): float(value.detach().exp()) for name, value in self.scalars().items() if name != "exponent"
         }
         return {**logs, "exponent": float(self.exponent.detach())}
+
+    def scalars(self) -> dict[str, nn.Parameter]:
+        """The five parameters as they are kept."""
+        return dict(self.named_parameters(recurse=False))
+
+    def changed(self, changes: Mapping[str, float], leaning: Leaning | None) -> StrandDynamics:
+        """A copy with another leaning, whose kept scalars are larger by ``changes``."""
+        copy = StrandDynamics(leaning=leaning).to(self.log_stiffness.device)
+        with torch.no_grad():
+            for name, value in copy.scalars().items():
+                value.copy_(self.scalars()[name] + changes.get(name, 0.0))
+        return copy
 
     def stiffness_at(self, arc: Float[Tensor, "S P"]) -> Float[Tensor, "S P"]:
         """The pull towards the groom (1/s²) at arc lengths (m) from the root."""
@@ -76,13 +106,21 @@ class Simulation:
     ) -> None:
         """Start at rest in the groom ``strands`` (m, skull frame) at the pose ``start``; gravity is in balance there."""
         self.strands, self.dynamics, self.head, self.pose = strands, dynamics, head, start
-        self.points = skull_to_world(strands, start.rotation, start.translation)
+        self.blend = None if dynamics.leaning is None else dynamics.leaning.blend(strands[:, 0])
+        self.points = skull_to_world(self.groom(start.rotation), start.rotation, start.translation)
         self.goal, self.velocities = self.points, torch.zeros_like(self.points)
         self.lengths = (strands[:, 1:] - strands[:, :-1]).norm(dim=-1, keepdim=True)
         self.stiffness = dynamics.stiffness_at(functional.pad(self.lengths[..., 0].cumsum(1), (1, 0)))[..., None]
         self.down = torch.tensor((0.0, -1.0, 0.0)).to(strands)
         self.down_at_rest = self.down @ start.rotation
         self.clearance = None if head is None else head(strands).clamp_max(CLEARANCE).detach()
+
+    def groom(self, rotation: Float[Tensor, "3 3"]) -> Float[Tensor, "S P 3"]:
+        """Where the strands come to rest (m, skull frame) while the skull is turned so."""
+        leaning = self.dynamics.leaning
+        if leaning is None or self.blend is None:
+            return self.strands
+        return self.strands + leaning(self.blend, self.strands.shape[1], leaning.turns(rotation))
 
     def step(self, pose: Pose) -> Float[Tensor, "S P 3"]:
         """World points (m) at the next pose; CaptureError if time runs backwards."""
@@ -100,7 +138,7 @@ class Simulation:
         return self.points
 
     def _substep(self, rotation: Float[Tensor, "3 3"], translation: Float[Tensor, "3"], duration: float) -> None:
-        goal = skull_to_world(self.strands, rotation, translation)
+        goal = skull_to_world(self.groom(rotation), rotation, translation)
         goal_velocity, self.goal = (goal - self.goal) / duration, goal
         hair = self.dynamics
         damping, drag, weight = hair.log_damping.exp(), hair.log_drag.exp(), hair.log_weight.exp()
@@ -153,21 +191,15 @@ def search(
 
     For scores without a gradient, such as the overlap of rendered and observed hair masks.
     """
-    best, lowest = _copy(start, {}), score(start)
-    step = float(torch.tensor(factor).log())
+    best = start.changed({}, start.leaning)
+    lowest, step = score(best), float(torch.tensor(factor).log())
     for _ in range(rounds):
-        for name, _ in start.named_parameters():
+        for name in start.scalars():
             for change in (step, -step):
-                trial = _copy(best, {name: change})
+                trial = best.changed({name: change}, start.leaning)
                 value = score(trial)
                 if value < lowest:
                     best, lowest = trial, value
                     break
         step *= 0.5
     return best, lowest
-
-
-def _copy(dynamics: StrandDynamics, changes: dict[str, float]) -> StrandDynamics:
-    copy = StrandDynamics()
-    copy.load_state_dict({name: value + changes.get(name, 0.0) for name, value in dynamics.state_dict().items()})
-    return copy.to(next(dynamics.parameters()).device)

@@ -8,6 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from headcast.assets import made_with, used_by
+from headcast.avatar.children import between
+from headcast.avatar.groom import Groom
 from headcast.avatar.strands import StrandHair
 from headcast.config import HeldOut, Training
 from headcast.delivery.licences import bill, identify
@@ -25,6 +27,8 @@ from headcast.process.signals import should_stop
 from headcast.stages.train_mesh_head import canonical_head, told
 from headcast.stages.training_views import Sources, gather
 from headcast.training.gaussian_head import train_avatar
+from headcast.training.joint import Weights
+from headcast.training.loop import generator
 from headcast.training.schedule import Schedule
 
 
@@ -62,15 +66,7 @@ def run(inputs: Inputs, training: Training, held_out: HeldOut, progress: Progres
     views = gather(sources, held_out, training.size, "training")
     canonical = canonical_head(inputs.params[0], inputs.model)
     parameters, facts = read_head_params(inputs.params[0])
-    schedule = Schedule(
-        steps=training.steps,
-        size=training.size,
-        seed=training.seed,
-        coarse=training.coarse,
-        supres=training.use_supres,
-        channels=training.num_channels,
-        half=training.half,
-    )
+    schedule = scheduled(training)
     with open_store(
         inputs.state, fingerprint(code=inputs.code, settings=settings, inputs=depends), training.resume_training
     ) as store:
@@ -78,7 +74,7 @@ def run(inputs: Inputs, training: Training, held_out: HeldOut, progress: Progres
             views,
             canonical,
             read_mesh_head(inputs.mesh_head),
-            StrandHair(groom.points, groom.color, groom.width, detail=schedule.detail),
+            initial_hair(groom, training, schedule.detail),
             facts["expression_names"],
             schedule,
             gaussians=training.gaussians,
@@ -92,6 +88,27 @@ def run(inputs: Inputs, training: Training, held_out: HeldOut, progress: Progres
         write_avatar(inputs.output, avatar, notes | withheld(facts, float(parameters.scale)))
         store.clear()
     return inputs.output
+
+
+def initial_hair(groom: Groom, training: Training, detail: int) -> StrandHair:
+    """The strands that training starts with, thinner where children fill the gaps between them."""
+    children = between(groom.points, training.children, generator(training.seed, "children"))
+    return StrandHair(groom.points, groom.color, groom.width / (1 + training.children), detail=detail, children=children)
+
+
+def scheduled(training: Training) -> Schedule:
+    """What the settings say about the optimisation."""
+    return Schedule(
+        steps=training.steps,
+        size=training.size,
+        seed=training.seed,
+        coarse=training.coarse,
+        swing=training.hair_motion == "learned",
+        supres=training.use_supres,
+        channels=training.num_channels,
+        half=training.half,
+        weights=Weights(**training.weights),
+    )
 
 
 def provenance(inputs: Inputs, config: dict[str, Any], depends: dict[str, Any], facts: dict[str, Any]) -> dict[str, Any]:

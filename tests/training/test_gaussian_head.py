@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import replace
 
 import numpy as np
@@ -15,7 +16,7 @@ from headcast.avatar.super_resolution import SuperResolution
 from headcast.geometry.rotations import axis_angle_to_matrix
 from headcast.heads.model import HeadParameters
 from headcast.training.gaussian_head import JointTrainee, composited, train_avatar
-from headcast.training.hair import sway
+from headcast.training.hair import stiff, sway
 from headcast.training.loop import MemoryStore
 from headcast.training.samples import Views
 from headcast.training.schedule import Schedule
@@ -101,7 +102,7 @@ def trainee_of(views: Views, device: str = "cpu", supres: bool = False) -> Joint
     if supres:
         network = SuperResolution(schedule.channels, width=16)
         network.reset(random)
-    return JointTrainee(known, CANONICAL, head, tuft(detail=schedule.detail), None, None, schedule, device, network)
+    return JointTrainee(known, CANONICAL, head, tuft(detail=schedule.detail), stiff(), None, schedule, device, network)
 
 
 @pytest.fixture(scope="module")
@@ -208,11 +209,12 @@ def test_a_recorded_step_equals_one_that_is_not(supres: bool) -> None:
     for index in range(3):
         terms = recorded.step(index)
         level = plain.levels[plain.schedule.splatted]
-        for parameter in plain.head.parameters():
+        for parameter in (*plain.head.parameters(), plain.swinging.leaning.slopes):
             parameter.grad = None
         expected = plain._work(level, plain.sharp)(*plain._numbers(level, index, plain.sharp))
         assert all(abs(terms[name] - float(value)) < 1e-4 for name, value in expected.items())
-        for one, two in zip(recorded.head.parameters(), plain.head.parameters(), strict=True):
+        both = [(*trainee.head.parameters(), trainee.swinging.leaning.slopes) for trainee in (recorded, plain)]
+        for one, two in zip(*both, strict=True):
             assert (one.grad - two.grad).norm() <= 1e-3 * two.grad.norm() + 1e-9
 
 
@@ -238,6 +240,31 @@ def test_training_splats_with_warp_whatever_is_installed(views: Views, monkeypat
     monkeypatch.setattr("headcast.rendering.splat.choose", choose)
     trainee_of(views).step(0)
     assert asked == ["warp"], "only warp's kernels can be recorded"
+
+
+def test_what_is_seen_says_how_hair_moves(views: Views) -> None:
+    """The filmed hair is rigid with the ball: hair that starts loose and leaning becomes stiffer and stands up again."""
+    trainee = trainee_of(views)
+    motion = trainee.swinging
+    with torch.no_grad():
+        motion.dynamics.log_stiffness.fill_(math.log(300.0))
+        motion.dynamics.log_damping.fill_(math.log(4.0))
+        motion.leaning.slopes[:, :, 1, 0] = 0.03
+    motion.learn(trainee.hair.points.detach(), trainee._misfit)
+    assert motion.dynamics.values()["stiffness"] > 450
+    before = motion.lag.clone()
+    trainee.load_state_dict(trainee.state_dict())
+    assert torch.equal(motion.lag, before)
+    for index in range(8):
+        trainee.step(index)
+        trainee.optimisers[0].step()
+        trainee.optimisers[0].zero_grad()
+    assert motion.leaning.slopes[:, -1, 1, 0].mean() < 0.027
+
+
+def test_without_swing_hair_is_rigid(views: Views) -> None:
+    avatar = train_avatar(views, CANONICAL, None, tuft(), UNITS, Schedule(3, SIZE, swing=False), gaussians=100)
+    assert avatar.dynamics is None
 
 
 def test_sway_is_nothing_at_the_start_and_without_dynamics(views: Views) -> None:

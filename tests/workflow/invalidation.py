@@ -292,6 +292,8 @@ SETTINGS = (
     row("a setting", "`hair: {initialiser: file, file: …}`", strands_of_a_file, "grow_hair"),
     setting("training", "{seed: 1}", "train_avatar"),
     setting("training", "{save_every: 10}", "train_avatar"),
+    setting("training", "{hair_motion: rigid}", "train_avatar"),
+    setting("training", "{weights: {anchor: 0.01}}", "train_avatar"),
     setting("held_out", "{frames_fraction: 0.5}", "train_mesh_head"),
     setting("held_out", '{cameras: ["222200037"]}', "train_mesh_head"),
     setting("evaluation", "{picture_frames: 1}", "evaluate"),
