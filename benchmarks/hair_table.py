@@ -31,7 +31,7 @@ from headcast.stages.evaluate import Reference, evaluated, moving_sequences
 from headcast.stages.train_avatar import initial_hair, scheduled
 from headcast.stages.train_mesh_head import best_device, canonical_head
 from headcast.stages.training_views import Sources, gather
-from headcast.training.gaussian_head import train_avatar
+from headcast.training.avatar import train_avatar
 from headcast.training.schedule import HAIR_RATES
 
 PRODUCTS = {

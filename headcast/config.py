@@ -189,6 +189,7 @@ class Training(Section):
     gaussians: Annotated[int, Field(ge=100, le=2_000_000)] = 16_000
     use_supres: bool = False
     num_channels: Annotated[int, Field(ge=8, le=64)] = 32
+    processes: Annotated[int, Field(ge=1, le=16)] = 1
     half: bool = True
     children: Annotated[int, Field(ge=0, le=20)] = 0
     hair_motion: Literal["learned", "rigid"] = "learned"

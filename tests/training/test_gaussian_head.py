@@ -15,12 +15,14 @@ from headcast.avatar.gaussian_head import GaussianHead
 from headcast.avatar.super_resolution import SuperResolution
 from headcast.geometry.rotations import axis_angle_to_matrix
 from headcast.heads.model import HeadParameters
-from headcast.training.gaussian_head import JointTrainee, composited, train_avatar
+from headcast.training.avatar import train_avatar
+from headcast.training.gaussian_head import JointTrainee, composited
 from headcast.training.hair import stiff, sway
 from headcast.training.loop import MemoryStore
 from headcast.training.samples import Views
 from headcast.training.schedule import Schedule
 from headcast.training.seeding import look, seed_head
+from headcast.training.together import ALONE, Together
 from tests.ball import UNITS, ball_avatar, camera, canonical_ball, tuft
 
 SIZE, FRAMES, CAMERAS, HELD_CAMERA, HELD_FRAME = 32, 3, 5, 2, 2
@@ -93,16 +95,19 @@ def train(views: Views, steps: int = 30, *, supres: bool = False, **options: obj
     return train_avatar(views, CANONICAL, None, hair, UNITS, schedule, gaussians=300, **options)
 
 
-def trainee_of(views: Views, device: str = "cpu", supres: bool = False) -> JointTrainee:
+def trainee_of(
+    views: Views, device: torch.device | str = "cpu", supres: bool = False, batch: int = 1, together: Together = ALONE
+) -> JointTrainee:
     known = views.subset(views.training_indices())
     random = torch.Generator().manual_seed(0)
-    schedule = Schedule(steps=30, size=views.size[0], coarse=0.0, supres=supres, channels=12, half=False)
+    schedule = Schedule(steps=30, size=views.size[0], views=batch, coarse=0.0, supres=supres, channels=12, half=False)
     head = GaussianHead.from_seeds(seed_head(known, CANONICAL, None, 300, random), CANONICAL, random, schedule.detail)
     network = None
     if supres:
         network = SuperResolution(schedule.channels, width=16)
         network.reset(random)
-    return JointTrainee(known, CANONICAL, head, tuft(detail=schedule.detail), stiff(), None, schedule, device, network)
+    hair = tuft(detail=schedule.detail)
+    return JointTrainee(known, CANONICAL, head, hair, stiff(), None, schedule, device, network, together=together)
 
 
 @pytest.fixture(scope="module")
