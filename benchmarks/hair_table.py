@@ -26,10 +26,11 @@ from headcast.formats.ground_truth import open_ground_truth
 from headcast.formats.hair_file import read_hair
 from headcast.formats.mesh_head_file import read_mesh_head
 from headcast.formats.track import read_head_params
+from headcast.networks.runtime import best_device
 from headcast.process.command import Progress
 from headcast.stages.evaluate import Reference, evaluated, moving_sequences
 from headcast.stages.train_avatar import initial_hair, scheduled
-from headcast.stages.train_mesh_head import best_device, canonical_head
+from headcast.stages.train_mesh_head import canonical_head
 from headcast.stages.training_views import Sources, gather
 from headcast.training.avatar import train_avatar
 from headcast.training.schedule import HAIR_RATES

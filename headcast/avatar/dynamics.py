@@ -9,7 +9,7 @@ The groom itself may lean with the turn of the head (`headcast.avatar.leaning`).
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple
 
 import torch
@@ -22,6 +22,7 @@ from headcast.avatar.leaning import Leaning
 from headcast.avatar.strands import skull_to_world
 from headcast.errors import CaptureError
 from headcast.geometry.rotations import axis_angle_to_matrix, matrix_to_axis_angle
+from headcast.rendering.replay import Replay
 
 GRAVITY = 9.81
 REFERENCE_LENGTH = 0.1
@@ -113,6 +114,7 @@ class Simulation:
         self.stiffness = dynamics.stiffness_at(functional.pad(self.lengths[..., 0].cumsum(1), (1, 0)))[..., None]
         self.down = torch.tensor((0.0, -1.0, 0.0)).to(strands)
         self.down_at_rest = self.down @ start.rotation
+        self._recorded: Replay | None = None
         self.clearance = None if head is None else head(strands).clamp_max(CLEARANCE).detach()
 
     def groom(self, rotation: Float[Tensor, "3 3"]) -> Float[Tensor, "S P 3"]:
@@ -127,27 +129,48 @@ class Simulation:
         gap = pose.time - self.pose.time
         if not gap >= 0:
             raise CaptureError("hair dynamics", f"time goes from {self.pose.time} s to {pose.time} s", "sort the frames by time")
-        before, count = self.pose, max(1, round(min(gap, LONGEST_GAP) / SUBSTEP))
-        turn = matrix_to_axis_angle(pose.rotation @ before.rotation.T)
-        for number in range(1, count + 1):
-            share = number / count
-            rotation = axis_angle_to_matrix(share * turn) @ before.rotation
-            if gap > 0:
-                self._substep(rotation, torch.lerp(before.translation, pose.translation, share), min(gap, LONGEST_GAP) / count)
-        self.pose = pose
+        before, self.pose = self.pose, pose
+        if gap > 0:
+            count = max(1, round(min(gap, LONGEST_GAP) / SUBSTEP))
+            shares = torch.arange(1, count + 1, device=self.points.device)[:, None] / count
+            turn = matrix_to_axis_angle(pose.rotation @ before.rotation.T)
+            rotations = axis_angle_to_matrix(shares * turn) @ before.rotation
+            translations = torch.lerp(before.translation, pose.translation, shares)
+            duration = torch.tensor(min(gap, LONGEST_GAP) / count).to(self.points)
+            state: Sequence[Tensor] = (self.points, self.velocities, self.goal)
+            for rotation, translation in zip(rotations, translations, strict=True):
+                state = self._substep(*state, rotation, translation, duration)
+            self.points, self.velocities, self.goal = state if self._recorded is None else (part.clone() for part in state)
         return self.points
 
-    def _substep(self, rotation: Float[Tensor, "3 3"], translation: Float[Tensor, "3"], duration: float) -> None:
+    def _substep(self, *inputs: Tensor) -> Sequence[Tensor]:
+        """``_advanced``, on a GPU recorded once and replayed where no gradient is asked for."""
+        if self.points.device.type != "cuda" or torch.is_grad_enabled():
+            return self._advanced(*inputs)
+        if self._recorded is None:
+            self._recorded = Replay(self._advanced, [inputs])
+        return self._recorded(*inputs)
+
+    def _advanced(
+        self,
+        points: Float[Tensor, "S P 3"],
+        velocities: Float[Tensor, "S P 3"],
+        before: Float[Tensor, "S P 3"],
+        rotation: Float[Tensor, "3 3"],
+        translation: Float[Tensor, "3"],
+        duration: Float[Tensor, ""],
+    ) -> tuple[Float[Tensor, "S P 3"], Float[Tensor, "S P 3"], Float[Tensor, "S P 3"]]:
+        """Points, velocities and goal a substep later, when the skull is there; the goal was ``before``."""
         goal = skull_to_world(self.groom(rotation), rotation, translation)
-        goal_velocity, self.goal = (goal - self.goal) / duration, goal
+        goal_velocity = (goal - before) / duration
         hair = self.dynamics
         damping, drag, weight = hair.log_damping.exp(), hair.log_drag.exp(), hair.log_weight.exp()
         tilt = GRAVITY * weight * (self.down - rotation @ self.down_at_rest)
-        force = self.stiffness * (goal - self.points) + damping * goal_velocity + tilt
+        force = self.stiffness * (goal - points) + damping * goal_velocity + tilt
         inertia = 1 + duration * (damping + drag) + duration**2 * self.stiffness
-        moved = self.points + duration * (self.velocities + duration * force) / inertia
+        moved = points + duration * (velocities + duration * force) / inertia
         moved = self._outside(self._at_length(moved, goal[:, :1]), rotation, translation)
-        self.points, self.velocities = moved, (moved - self.points) / duration
+        return moved, (moved - points) / duration, goal
 
     def _at_length(self, points: Float[Tensor, "S P 3"], roots: Float[Tensor, "S 1 3"]) -> Float[Tensor, "S P 3"]:
         """The strands with the same directions but their rest lengths, from the roots on."""

@@ -19,7 +19,7 @@ logger = logging.getLogger(__name__)
 
 
 class Replay:
-    """Replays ``work(*inputs)``, which splats at least once; the results are overwritten by the next call."""
+    """Replays ``work(*inputs)``; the results are overwritten by the next call."""
 
     def __init__(self, work: Callable[..., Sequence[Tensor]], examples: Sequence[Sequence[Tensor]]) -> None:
         """``work`` runs for the ``examples`` (all of the same shapes) before it is recorded; that also compiles every kernel."""
@@ -29,12 +29,11 @@ class Replay:
         self._record()
 
     def __call__(self, *inputs: Tensor) -> Sequence[Tensor]:
-        """The results of ``work(*inputs)``; once more with more room where the tile entries did not fit."""
+        """The results of ``work(*inputs)``; once more with more room where the tile entries of its splatting did not fit."""
         self._set(inputs)
         while True:
             self._graph.replay()
-            needed = int(self._needed)
-            if needed <= self._room:
+            if self._needed is None or (needed := int(self._needed)) <= self._room:
                 return self._outputs
             self._room = int(needed * SLACK)
             logger.debug("room for %d tile entries", self._room)
@@ -53,8 +52,7 @@ class Replay:
                 self._set(inputs)
                 with fixed_room(0) as room:
                     self._work(*self._inputs)
-                assert room.needed is not None
-                most = max(most, int(room.needed))
+                most = max(most, 0 if room.needed is None else int(room.needed))
         torch.cuda.current_stream().wait_stream(stream)
         return int(most * SLACK) + 1
 
@@ -62,5 +60,4 @@ class Replay:
         self._graph = torch.cuda.CUDAGraph()
         with fixed_room(self._room) as room, torch.cuda.graph(self._graph):
             self._outputs = self._work(*self._inputs)
-            assert room.needed is not None
-            self._needed = room.needed.clone()
+            self._needed = None if room.needed is None else room.needed.clone()
