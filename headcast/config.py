@@ -97,7 +97,7 @@ class Fitting(Section):
     max_iterations: Annotated[int, Field(ge=1, le=1000)] = 60
     max_missing_frames: Fraction = 0.2
     photometric: bool = True
-    silhouette: bool = False
+    silhouette: bool = True
     refine_cameras: bool = False
     camera_rotation_deg: Annotated[float, Field(gt=0, le=10)] = 0.5
     camera_translation_mm: Annotated[float, Field(gt=0, le=100)] = 3.0
