@@ -6,10 +6,10 @@ BIN := $(VENV)/bin
 SNAKEMAKE := snakemake --cores $(CORES)
 DEMO := results/demo/HAIR
 
-.PHONY: help demo test lanes lint constraints fit-table clean
+.PHONY: help demo test lanes lint constraints fit-table hair-table clean
 help:
 	@sed -n 's/^# //p' Makefile
-	@echo "targets: demo test lanes lint constraints fit-table clean"
+	@echo "targets: demo test lanes lint constraints fit-table hair-table clean"
 
 $(VENV)/.installed: pyproject.toml constraints.txt
 	@test -n "$(PYTHON)" || { echo "headcast: Python 3.11 or 3.12 is needed; set PYTHON=/path/to/python3.11" >&2; exit 1; }
@@ -43,6 +43,10 @@ constraints: $(VENV)/.installed
 ## How well heads are fitted, as docs/head_models.md shows: `make fit-table ARGS="--capture 901:/path/to/capture:256 --models open ict"`.
 fit-table: $(VENV)/.installed
 	@$(BIN)/python -m tests.fitting.fit_table $(ARGS)
+
+## What each part of the hair's training brings, as docs/hair.md shows, from the products of `make demo`: some minutes a row on two cores.
+hair-table: $(VENV)/.installed
+	@$(BIN)/python -m benchmarks.hair_table $(ARGS)
 
 clean:
 	rm -rf results .snakemake

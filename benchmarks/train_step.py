@@ -140,7 +140,8 @@ def our_parts(trainee: JointTrainee) -> dict[str, tuple[float, float]]:
     views = trainee.levels[trainee.schedule.splatted]
     sharp, network, perceptual, side = trainee.sharp, trainee.network, trainee.perceptual, views.size[0]
     assert sharp is not None and network is not None and perceptual is not None
-    motion = trainee.motion(0)
+    with torch.no_grad():
+        motion = trainee.motion(0)
     center = torch.tensor([0.0, 0.0, 1.0], device="cuda")
     own = [p for p in trainee.head.parameters() if p.numel()]
     with torch.no_grad():
@@ -148,7 +149,7 @@ def our_parts(trainee: JointTrainee) -> dict[str, tuple[float, float]]:
     attributes[4] = torch.rand(len(attributes[0]), trainee.schedule.channels, device="cuda")
     for tensor in attributes:
         tensor.requires_grad_()
-    view = views.at(0)
+    view = views.at(torch.tensor(0, device="cuda"))
     planes = torch.rand(trainee.schedule.channels, side, side, device="cuda", requires_grad=True)
     truth, visible = sharp.part(0, 0, 0)
     drawn = torch.rand_like(truth).requires_grad_()

@@ -97,7 +97,7 @@ class Fitting(Section):
     max_iterations: Annotated[int, Field(ge=1, le=1000)] = 60
     max_missing_frames: Fraction = 0.2
     photometric: bool = True
-    silhouette: bool = False
+    silhouette: bool = True
     refine_cameras: bool = False
     camera_rotation_deg: Annotated[float, Field(gt=0, le=10)] = 0.5
     camera_translation_mm: Annotated[float, Field(gt=0, le=100)] = 3.0
@@ -170,6 +170,12 @@ class Hair(Section):
         return self
 
 
+Term = Literal[
+    "l1", "dssim", "matte", "hair_missing", "hair_excess", "orientation", "offset", "scale", "view", "smooth", "length", "anchor",
+    "inside", "lean", "twist",
+]  # fmt: skip
+
+
 class Training(Section):
     """Stage two: Gaussian head and strand hair, trained together.
 
@@ -183,7 +189,11 @@ class Training(Section):
     gaussians: Annotated[int, Field(ge=100, le=2_000_000)] = 16_000
     use_supres: bool = False
     num_channels: Annotated[int, Field(ge=8, le=64)] = 32
+    processes: Annotated[int, Field(ge=1, le=16)] = 1
     half: bool = True
+    children: Annotated[int, Field(ge=0, le=20)] = 0
+    hair_motion: Literal["learned", "rigid"] = "learned"
+    weights: dict[Term, Annotated[float, Field(ge=0)]] = {}
     resume_training: bool = True
     save_every: Annotated[int, Field(ge=1)] = 100
     seed: int = 0

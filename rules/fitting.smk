@@ -16,7 +16,7 @@ rule fit_head:
     """Fit the parametric head to the landmarks of all frames and views; one rigid track for driver and surface."""
     input:
         images=at.images, cameras=at.cameras, landmarks=at.landmarks, model=at.head_model.format(model=settings.fitting.model),
-        **plan.identity, **({"mattes": at.mattes} if settings.fitting.silhouette else {}),
+        **plan.identity, **plan.outlines(at.mattes),
     output: params=at.driver_params, surface=at.surface_params
     log: at.log("fit_head")
     benchmark: at.benchmark("fit_head")

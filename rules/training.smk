@@ -58,7 +58,7 @@ rule train_avatar:
         code=code_hash("headcast.stages.train_avatar"), settings=settings.settings("training", "held_out"), state=at.state("train_avatar"),
         config=settings.settings("extraction", "matting", "landmarks", "fitting", "hair_masks", "orientation_maps", "mesh_head", "hair"),
     threads: 8
-    resources: gpu=1, mem_mb=doubling(16_000), runtime=2_880
+    resources: gpu=settings.training.processes, mem_mb=doubling(16_000 * settings.training.processes), runtime=2_880
     message: "training the avatar {wildcards.subject}/{wildcards.sequence}"
     shell:
         "python -m scripts.train_avatar --raw {input.raw:q} --images {input.images:q} --cameras {input.cameras:q} --background {input.background:q}"

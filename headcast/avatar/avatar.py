@@ -17,9 +17,10 @@ from torch import Tensor
 from headcast.avatar.canonical import CanonicalHead
 from headcast.avatar.distance_grid import SignedDistanceGrid
 from headcast.avatar.dynamics import StrandDynamics, simulate
+from headcast.avatar.filming import Filming, placed
 from headcast.avatar.gaussian_head import GaussianHead, HeadPose
 from headcast.avatar.picture import Rendered, enlarged, splat
-from headcast.avatar.strands import StrandHair, skull_to_world
+from headcast.avatar.strands import StrandHair, constant, skull_to_world
 from headcast.avatar.super_resolution import FACTOR, SuperResolution
 from headcast.capture.camera import Camera
 from headcast.errors import HeadcastError
@@ -133,10 +134,11 @@ class Avatar:
     ) -> Iterator[Rendered]:
         """Pictures of a track (x_world = R x + t, m; times in s, ascending) with moving hair; one camera, or one per frame."""
         swinging = self.swing(rotations, translations, times) if hair else None
+        film = Filming(self, background)
         for frame, (code, rotation, translation) in enumerate(zip(expressions, rotations, translations, strict=True)):
             camera = cameras if isinstance(cameras, Camera) else cameras[frame] if cameras else self.frontal_camera()
             pose = HeadPose(code.to(self.device), rotation.to(self.device), translation.to(self.device))
-            yield self.film(pose, camera, None if swinging is None else swinging[frame], hair=hair, background=background)
+            yield film(pose, camera, None if swinging is None else swinging[frame])
 
     @torch.no_grad()
     def swing(
@@ -159,18 +161,33 @@ class Avatar:
         backend: str = "auto",
     ) -> Rendered:
         """One picture of a placed skull; ``hair_points`` (world, m) default to hair at rest in the skull's frame."""
-        splatted = camera if self.super_resolution is None else splatted_camera(camera)
-        world_to_camera = torch.tensor(camera.world_to_camera, dtype=torch.float32, device=self.device)
-        K = torch.tensor(splatted.K, dtype=torch.float32, device=self.device)
-        center = torch.tensor(camera.center, dtype=torch.float32, device=self.device)
+        if hair and self.hair is not None and hair_points is None:
+            hair_points = skull_to_world(self.hair.points, pose.rotation, pose.translation)
+        points = hair_points if hair and self.hair is not None else None
+        return self.drawn(pose, points, *placed(camera, self.device), camera.width, camera.height, background, backend)
+
+    def drawn(
+        self,
+        pose: HeadPose,
+        hair_points: Float[Tensor, "S P 3"] | None,
+        world_to_camera: Float[Tensor, "4 4"],
+        K: Float[Tensor, "3 3"],
+        width: int,
+        height: int,
+        background: float,
+        backend: str,
+    ) -> Rendered:
+        """``film`` of tensors alone; without ``hair_points`` (world, m) there is no hair."""
+        center = -world_to_camera[:3, :3].T @ world_to_camera[:3, 3]
         layers = [self.head.gaussians(self.canonical, pose, center)]
-        if hair and self.hair is not None:
-            if hair_points is None:
-                hair_points = skull_to_world(self.hair.points, pose.rotation, pose.translation)
+        if hair_points is not None and self.hair is not None:
             layers.append(self.hair.gaussians(hair_points, center))
-        picture = splat(layers, world_to_camera, K, splatted.width, splatted.height, backend=backend)
-        if self.super_resolution is not None:
-            picture = enlarged(picture, self.super_resolution, camera.width, camera.height)
+        if self.super_resolution is None:
+            picture = splat(layers, world_to_camera, K, width, height, backend=backend)
+        else:
+            K = K * constant(((1 / FACTOR,) * 2 + (1.0,)), K)[:, None]
+            small = splat(layers, world_to_camera, K, -(-width // FACTOR), -(-height // FACTOR), backend=backend)
+            picture = enlarged(small, self.super_resolution, width, height)
         behind = background * (1 - picture.alpha[..., None])
         return replace(picture, image=(picture.image + behind).clamp(0, 1))
 
@@ -206,23 +223,10 @@ class Avatar:
             GaussianHead.from_state(parts["head"]),
             structure["expression_names"],
             StrandHair.from_state(parts["hair"]) if "hair" in parts else None,
-            _dynamics(parts["dynamics"]) if "dynamics" in parts else None,
+            StrandDynamics.from_state(parts["dynamics"]) if "dynamics" in parts else None,
             SignedDistanceGrid(parts["inside"]["values"], parts["inside"]["lower"], float(parts["inside"]["spacing"]))
             if "inside" in parts
             else None,
             {name.removeprefix("track."): values for name, values in parts.items() if name.startswith("track.")},
             super_resolution=SuperResolution.from_state(parts["super_resolution"]) if "super_resolution" in parts else None,
         )
-
-
-def splatted_camera(camera: Camera) -> Camera:
-    """The camera whose picture super-resolution enlarges to that of ``camera``, or to a little more."""
-    K = camera.K.copy()
-    K[:2] /= FACTOR
-    return replace(camera, K=K, width=-(-camera.width // FACTOR), height=-(-camera.height // FACTOR))
-
-
-def _dynamics(state: dict[str, Tensor]) -> StrandDynamics:
-    dynamics = StrandDynamics()
-    dynamics.load_state_dict(state)
-    return dynamics

@@ -36,6 +36,8 @@ FARTHEST = 0.03
 """How far (m) an offset can take a Gaussian from its seed."""
 VIEW_MOST = 0.2
 """Bound of the colour's coefficients over the viewing direction: from a side that nobody saw, they must not invent a colour."""
+OPACITY_LOGITS = (-5.2, 6.0)
+"""Bounds of the opacities' logits: no Gaussian so faint that nothing of it is drawn, for it would never learn again."""
 FLATNESS = 0.3
 START_OPACITY = 0.8
 PER_GAUSSIAN = ("offset", "log_scales", "quats", "logit_opacities", "color", "color_sh", "latent", "detail")
@@ -217,7 +219,7 @@ class GaussianHead(nn.Module):
         """Keep scales, offsets and opacities within their bounds (after an optimiser step)."""
         self.log_scales.clamp_(math.log(SMALLEST), math.log(LARGEST))
         self.offset.mul_((FARTHEST / self.offset.norm(dim=-1, keepdim=True).clamp_min(1e-9)).clamp(max=1))
-        self.logit_opacities.clamp_(-6.0, 6.0)
+        self.logit_opacities.clamp_(*OPACITY_LOGITS)
         self.color.clamp_(0.0, 1.0)
         self.color_sh.clamp_(-VIEW_MOST, VIEW_MOST)
         self.quats.copy_(torch.nn.functional.normalize(self.quats, dim=-1))

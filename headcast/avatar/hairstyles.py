@@ -70,8 +70,11 @@ def with_hair_of(avatar: Avatar, other: Avatar) -> Avatar:
     with torch.no_grad():
         swapped.log_width.add_(scale.log())
         swapped.detail = torch.nn.Parameter(swapped.detail.new_zeros(len(strands), avatar.head.detail.shape[1]))
+    dynamics = other.dynamics
+    if dynamics is not None and dynamics.leaning is not None:
+        dynamics = dynamics.changed({}, dynamics.leaning.scaled(center_there, scale, center))
     return Avatar(
-        canonical, avatar.head, avatar.expression_names, swapped, other.dynamics, inside, avatar.track, dict(avatar.metadata),
+        canonical, avatar.head, avatar.expression_names, swapped, dynamics, inside, avatar.track, dict(avatar.metadata),
         avatar.super_resolution,
     )  # fmt: skip
 
@@ -93,7 +96,8 @@ def chosen(hair: StrandHair, strands: Int64[Tensor, "n"]) -> StrandHair:
 @torch.no_grad()
 def with_points(hair: StrandHair, points: Float[Tensor, "n P 3"], strands: Int64[Tensor, "n"]) -> StrandHair:
     """Hair at ``points`` that looks like the given ``strands`` of ``hair``."""
-    changed = StrandHair(points, hair.color[strands], detail=hair.detail.shape[1])
+    children = hair.interpolated.kept(strands, len(hair.roots))
+    changed = StrandHair(points, hair.color[strands], detail=hair.detail.shape[1], children=children)
     for name in PER_STRAND:
         getattr(changed, name).copy_(getattr(hair, name)[strands])
     for name in ("log_width", "logit_taper"):

@@ -14,6 +14,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
+from headcast.avatar.children import Children, childless
 from headcast.errors import BadFile
 from headcast.rendering.splat import Gaussians
 
@@ -97,12 +98,15 @@ class StrandHair(nn.Module):
     ``color_gradient`` (sRGB-encoded at mid-strand and change from root to tip), ``color_sh`` (degree 1 over the viewing direction),
     ``logit_opacities``, ``logit_taper`` (share of the opacity that is lost from root to tip) and ``detail``, what each strand tells
     super-resolution (no channels without it).
-    Fixed: ``roots``, ``anchors`` (the points the strands were initialised with), ``rest_lengths`` (m).
+    Fixed: ``roots``, ``anchors`` (the points the strands were initialised with), ``rest_lengths`` (m), and which strands each of
+    the C ``children`` lies between.
     """
 
     roots: Float[Tensor, "S 3"]
     anchors: Float[Tensor, "S P 3"]
     rest_lengths: Float[Tensor, "S Q"]
+    child_guide: Int[Tensor, "C 3"]
+    child_share: Float[Tensor, "C 3"]
 
     def __init__(
         self,
@@ -111,10 +115,11 @@ class StrandHair(nn.Module):
         width: float = DEFAULT_WIDTH,
         opacity: float = DEFAULT_OPACITY,
         detail: int = 0,
+        children: Children | None = None,
     ) -> None:
         """Start from grown strands (m, skull frame, root first), their sRGB-encoded colour in [0, 1] and width (m).
 
-        ``detail`` channels start at zero.
+        ``detail`` channels start at zero; ``children`` are rendered between the strands.
         """
         super().__init__()
         points = points.detach().to(torch.float32).clone()
@@ -130,13 +135,18 @@ class StrandHair(nn.Module):
         self.logit_opacities = nn.Parameter(torch.full((count,), opacity).logit().to(points))
         self.logit_taper = nn.Parameter(torch.tensor(DEFAULT_TAPER).logit().to(points))
         self.detail = nn.Parameter(torch.zeros(count, detail).to(points))
+        children = childless(points) if children is None else children
+        self.register_buffer("child_guide", children.guide.to(points.device))
+        self.register_buffer("child_share", children.share.to(points))
 
     @classmethod
     def from_state(cls, state: dict[str, Tensor]) -> StrandHair:
         """Rebuild the hair that wrote this ``state_dict``; raises BadFile when strands and state disagree."""
-        if not {"anchors", "detail"} <= set(state) or state["anchors"].ndim != 3 or state["anchors"].shape[-1] != 3:
+        needed = {"anchors", "detail", "child_guide", "child_share"}
+        if not needed <= set(state) or state["anchors"].ndim != 3 or state["anchors"].shape[-1] != 3:
             raise BadFile("strand hair", "the state holds no anchors of shape S × P × 3", "train or grow the hair again")
-        hair = cls(state["anchors"], torch.zeros(3), detail=state["detail"].shape[1])
+        children = Children(state["child_guide"], state["child_share"])
+        hair = cls(state["anchors"], torch.zeros(3), detail=state["detail"].shape[1], children=children)
         try:
             hair.load_state_dict(state)
         except RuntimeError as error:
@@ -149,50 +159,45 @@ class StrandHair(nn.Module):
         return torch.cat((self.roots[:, None], self.free_points), dim=1)
 
     @property
+    def interpolated(self) -> Children:
+        """What is rendered between the strands."""
+        return Children(self.child_guide, self.child_share)
+
+    @property
     def width(self) -> Float[Tensor, ""]:
         """The standard deviation of every strand across (m)."""
         return self.log_width.exp()
 
-    def opacities(self) -> Float[Tensor, "S Q"]:
-        """Opacity of each segment: the strand's own, fading towards the tip."""
-        return self.logit_opacities.sigmoid()[:, None] * (1 - self.logit_taper.sigmoid() * self._fraction().square())
+    def opacities(self) -> Float[Tensor, "n Q"]:
+        """Opacity of each segment: the strand's own, fading towards the tip; children last."""
+        own = self.interpolated.with_guides(self.logit_opacities).sigmoid()
+        return own[:, None] * (1 - self.logit_taper.sigmoid() * self._fraction().square())
 
-    def colors(
-        self,
-        means: Float[Tensor, "n Q 3"],
-        camera_center: Float[Tensor, "3"] | None = None,
-        strands: Int[Tensor, "n"] | None = None,
-    ) -> Float[Tensor, "n Q 3"]:
+    def colors(self, means: Float[Tensor, "n Q 3"], camera_center: Float[Tensor, "3"] | None = None) -> Float[Tensor, "n Q 3"]:
         """sRGB-encoded colour of each segment as seen from ``camera_center`` (world, m); without it the mean over directions."""
-        chosen = slice(None) if strands is None else strands
-        along = self.color[chosen, None] + self.color_gradient[chosen, None] * (self._fraction() - 0.5)[:, None]
+        color, gradient = (self.interpolated.with_guides(values) for values in (self.color, self.color_gradient))
+        along = color[:, None] + gradient[:, None] * (self._fraction() - 0.5)[:, None]
         if camera_center is None:
             return along
         view = torch.nn.functional.normalize(means - camera_center, dim=-1)
-        return along + SH_C1 * torch.einsum("sqd,sdc->sqc", view, self.color_sh[chosen])
+        return along + SH_C1 * torch.einsum("sqd,sdc->sqc", view, self.interpolated.with_guides(self.color_sh))
 
-    def gaussians(
-        self,
-        points_world: Float[Tensor, "S P 3"],
-        camera_center: Float[Tensor, "3"] | None = None,
-        strands: Int[Tensor, "n"] | None = None,
-    ) -> Gaussians:
-        """The N = S (P − 1) Gaussians of these world points (m), strand by strand; ``strands`` selects some of them.
+    def gaussians(self, points_world: Float[Tensor, "S P 3"], camera_center: Float[Tensor, "3"] | None = None) -> Gaussians:
+        """The N = (S + C) (P − 1) Gaussians of these world points (m) and of the children between them, strand by strand.
 
         ``features`` are RGB (sRGB-encoded), the labels (head 0, hair 1), the segment's world direction and ``detail``; see the
         slices RGB, LABELS, DIRECTION, DETAIL and `screen_features`.
         """
-        chosen = slice(None) if strands is None else strands
-        piece = segments(points_world[chosen])
+        piece = segments(self.interpolated.with_guides(points_world))
         across = self.width.expand_as(piece.lengths)
-        colors = self.colors(piece.means, camera_center, strands)
+        colors = self.colors(piece.means, camera_center)
         labels = constant(HAIR_LABEL, colors).expand(*colors.shape[:2], 2)
-        detail = self.detail[chosen, None].expand(*colors.shape[:2], -1)
+        detail = self.interpolated.with_guides(self.detail)[:, None].expand(*colors.shape[:2], -1)
         return Gaussians(
             means=piece.means.flatten(0, 1),
             quats=axial_quaternions(piece.directions).flatten(0, 1),
             scales=torch.stack((piece.lengths / 2, across, across), dim=-1).flatten(0, 1),
-            opacities=self.opacities()[chosen].flatten(),
+            opacities=self.opacities().flatten(),
             features=torch.cat((colors, labels, piece.directions, detail), dim=-1).flatten(0, 1),
         )
 

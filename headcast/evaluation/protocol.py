@@ -27,7 +27,8 @@ class EvaluatedView:
 
     ``image`` and ``truth`` are sRGB-encoded in [0, 1], the image on black, the truth as filmed; ``matte`` is the subject's share.
     ``hair`` is the avatar's hair layer, ``hair_truth`` the hair mask it is held against; ``None`` where one does not exist.
-    ``seconds`` is the time the rendering took; NaN when it was not measured.
+    ``seconds`` is the time the rendering took; NaN when it was not measured. ``rigid`` is the same picture with hair that does not
+    move against the skull, where there is one to compare with.
     """
 
     camera: str
@@ -41,10 +42,11 @@ class EvaluatedView:
     held_out_camera: bool
     held_out_frame: bool
     seconds: float = NAN
+    rigid: Float[Tensor, "H W 3"] | None = None
 
     def __post_init__(self) -> None:
         size = self.image.shape[:2]
-        others = (self.truth, self.matte, *(mask for mask in (self.hair, self.hair_truth) if mask is not None))
+        others = (self.truth, self.matte, *(given for given in (self.hair, self.hair_truth, self.rigid) if given is not None))
         if any(other.shape[:2] != size for other in others):
             raise CaptureError(f"camera {self.camera} frame {self.frame}", "image, truth and masks differ in size")
         if not all(bool(torch.isfinite(values).all()) for values in (self.image, *others)):
@@ -73,6 +75,7 @@ class ViewScore:
     hair_temporal_iou: float
     hair_change_iou: float
     seconds: float
+    hair_psnr_rigid: float = NAN
 
     @property
     def group(self) -> str:
@@ -128,6 +131,7 @@ def score_view(view: EvaluatedView, previous: Masks | None = None, lpips: Percep
         hair_ssim=NAN if hair is None else masked_mean(similarity, hair),
         hair_flip=NAN if hair is None else masked_mean(difference, hair),
         seconds=view.seconds,
+        hair_psnr_rigid=NAN if hair is None or view.rigid is None else psnr(view.rigid.clamp(0.0, 1.0), truth, hair),
         **_mask_figures(view, previous),
     )
 

@@ -37,6 +37,7 @@ def summarise(
     groups = {name: [score for score in scores if score.group == name] for name in GROUPS}
     report: dict[str, Any] = {name: _image_means(members) for name, members in groups.items() if members or not _optional(name)}
     report["hair"] = _hair_means(groups["held_out_cameras"])
+    report["hair_motion"] = {name: _motion(groups[name]) for name in ("held_out_frames", "held_out_both")}
     report["strands"] = None if strands is None else clean(dict(strands))
     report["timing_s"] = clean({**timing_s, "render_view": mean_finite(score.seconds for score in scores)})
     report["protocol"] = clean(dict(protocol))
@@ -80,6 +81,8 @@ def describe_protocol(
         "hair": "over held_out_cameras; masks at 0.5",
         "temporal_iou": "IoU of the later predicted hair mask with the earlier one moved by the true change; consecutive frames",
         "change_iou": "IoU of predicted and true changed pixels; consecutive frames",
+        "hair_motion": "hair psnr as the hair moves, and rigid with the skull as it lies in the mean of the training frames",
+        "speed": "m/s, world; error: difference of velocities to the nearest true strand within 1 cm; held-out frames",
         "groups": dict(GROUPS),
     }
 
@@ -101,6 +104,20 @@ def _hair_means(scores: Sequence[ViewScore]) -> dict[str, Any]:
         "views": len(scores),
         "by_camera": {c: _means(rows, HAIR_FIGURES, "hair_") for c, rows in _by_camera(scores).items()},
     }
+
+
+def _motion(scores: Sequence[ViewScore]) -> dict[str, Any]:
+    """What moving hair gains over rigid hair (dB, same views), over all views that show both and by sequence."""
+    both = [score for score in scores if math.isfinite(score.hair_psnr_rigid)]
+    sequences = sorted({score.sequence for score in both})
+    by_sequence = {name: _gain([score for score in both if score.sequence == name]) for name in sequences}
+    return {**_gain(both), "views": len(both), "by_sequence": by_sequence}
+
+
+def _gain(scores: Sequence[ViewScore]) -> dict[str, float | None]:
+    moving, rigid = (mean_finite(getattr(score, name) for score in scores) for name in ("hair_psnr", "hair_psnr_rigid"))
+    figures: dict[str, float | None] = clean({"psnr": moving, "psnr_rigid": rigid, "gain_db": moving - rigid})
+    return figures
 
 
 def _by_camera(scores: Sequence[ViewScore]) -> dict[str, list[ViewScore]]:

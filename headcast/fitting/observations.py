@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from functools import cached_property
 
 import numpy as np
 from jaxtyping import Float, Int
@@ -11,7 +12,7 @@ from jaxtyping import Float, Int
 from headcast.capture.camera import Camera
 from headcast.heads.model import IRISES, HeadModel
 from headcast.heads.surface_points import SurfacePoints
-from headcast.imaging.landmarks import Landmarks
+from headcast.imaging.landmarks import Landmarks, ray_forms
 
 JAW = slice(0, 17)
 FACEMESH_OVAL = (  # FaceMesh's outline of the face: it slides along the surface with the view
@@ -46,6 +47,11 @@ class Observations:
     focal: Float[np.ndarray, "C"]
     basis: SurfacePoints
     skin: Skin | None = None
+
+    @cached_property
+    def forms(self) -> Float[np.ndarray, "C 4 3 3"]:
+        """`ray_forms` of the cameras, of which a point's curvature is made."""
+        return ray_forms(self.matrices)[..., :3, :3]
 
     def at_frames(self, frames: Int[np.ndarray, "k"]) -> Observations:
         """What is seen in some frames, without the skin."""

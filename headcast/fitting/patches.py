@@ -6,7 +6,7 @@ skin moves. Hair over the skin, highlights and closed lids do not look like a po
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
@@ -22,12 +22,13 @@ from headcast.geometry.meshes import vertex_normals
 from headcast.heads.model import Embedding, HeadModel
 from headcast.heads.surface_points import SurfacePoints
 
-Pictures = Callable[[int], Sequence[UInt8[np.ndarray, "H W 3"]]]
-"""The RGB images of a frame, in the order of the landmarks' cameras."""
+Pictures = Callable[[int, int], UInt8[np.ndarray, "H W 3"]]
+"""The RGB image of a frame and a view (in the order of the landmarks' cameras); asked for from several threads."""
 
 SPACING = 0.012  # m between patches
 STEP, SIDE = 0.0015, 9  # m between a patch's samples; samples along its side, the outermost for slopes alone
 INNER = (SIDE - 2) ** 2
+GRID = STEP * np.stack(np.divmod(np.arange(SIDE**2), SIDE)) - STEP * (SIDE // 2)  # m along both axes
 PX_PER_METRE = 1000.0  # finer pictures are reduced to this
 MARGIN = 0.02  # m about the points that is kept of a picture
 SHADE = 0.003  # m, standard deviation of the blur that is taken off
@@ -101,10 +102,14 @@ class Grey:
     pose: Float[np.ndarray, "4 4"]
 
 
-def reduced(pictures: Pictures, cameras: Sequence[Camera], points: Float[np.ndarray, "F N 3"]) -> list[list[Grey]]:
-    """The surroundings of the points (m, world) in every view, frame by frame."""
+def reduced(
+    pictures: Pictures, cameras: Sequence[Camera], points: Mapping[int, Float[np.ndarray, "N 3"]], views: Sequence[int]
+) -> dict[int, list[Grey]]:
+    """The surroundings of the points (m, world) of some frames in some views, frame by frame."""
+    wanted = [(frame, view) for frame in points for view in views]
     with ThreadPoolExecutor(THREADS) as pool:
-        return [list(pool.map(_reduced, pictures(f), cameras, [seen] * len(cameras))) for f, seen in enumerate(points)]
+        found = list(pool.map(lambda of: _reduced(pictures(*of), cameras[of[1]], points[of[0]]), wanted))
+    return {frame: found[i * len(views) : (i + 1) * len(views)] for i, frame in enumerate(points)}
 
 
 def _reduced(image: UInt8[np.ndarray, "H W 3"], camera: Camera, points: Float[np.ndarray, "N 3"]) -> Grey:
@@ -146,11 +151,8 @@ def sample(grey: Grey, points: Float[np.ndarray, "N 3"], axes: Float[np.ndarray,
     homogeneous = local @ grey.K.T
     pixels = homogeneous[:, :2] / homogeneous[:, 2:]
     by_axis = (grey.K[:2] @ turned[..., :2] - pixels[..., None] * turned[:, 2:, :2]) / homogeneous[:, 2:, None]
-    offsets = (np.arange(SIDE) - SIDE // 2) * STEP
-    grid = np.stack(np.meshgrid(offsets, offsets, indexing="ij"), axis=-1).reshape(-1, 2)
-    where = (pixels[:, None] + grid @ by_axis.transpose(0, 2, 1) - 0.5).astype(np.float32)
-    source = grey.pixels.astype(np.float32)
-    raw = cv2.remap(source, where[..., 0], where[..., 1], cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+    x, y = ((by_axis[:, i] @ GRID + pixels[:, i, None] - 0.5).astype(np.float32) for i in range(2))
+    raw = cv2.remap(grey.pixels.astype(np.float32), x, y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
     return _normalised(np.asarray(raw, np.float32).reshape(-1, SIDE, SIDE), index, sight)
 
 

@@ -20,15 +20,15 @@ from headcast.capture.camera import Camera
 from headcast.fitting.normal import State, Weights, assemble, moving_columns
 from headcast.fitting.observations import Observations, Skin
 from headcast.fitting.patches import Patches, Pictures, choose, look, mean_looks, reduced
-from headcast.fitting.solver import banded, held, minimise, smoothness, smoothness_gradient
+from headcast.fitting.solver import Held, banded, minimise, smoothness, smoothness_gradient, within_bounds
 from headcast.heads.model import HeadModel
 
 logger = logging.getLogger(__name__)
 
 MIN_CAMERAS, MIN_FRAMES = 4, 3
 KEY_FRAMES = 24  # of which motion and shifts are found together
-ROUNDS, STEPS = 4, 3  # looks at the pictures, and Gauss-Newton steps after each
-FOLLOWING_ROUNDS, FOLLOWING_ITERATIONS = 2, 4
+ROUNDS = 6  # looks at the pictures, and a Gauss-Newton step after each
+FOLLOWING_ROUNDS, FOLLOWING_VIEWS = 4, 8  # of the other frames; reading pictures is what takes long
 OFF_MODEL = 0.002  # m: how far skin usually lies off the model
 PRIOR = 4.0  # times the expressions' pull to rest that the landmarks alone are fitted with
 DAMPING = 1e-3
@@ -46,22 +46,34 @@ def refine(
         return state
     weights = replace(weights, expression=PRIOR * weights.expression)
     patches = choose(model, state.identity)
-    greys = reduced(pictures, cameras, patches.placed(state)[0])
+    places, all_views = patches.placed(state)[0], range(len(cameras))
     keys = np.unique(np.linspace(0, frames - 1, min(frames, KEY_FRAMES)).round().astype(int))
-    some, seen, shown = state.at_frames(keys), observations.at_frames(keys), [greys[key] for key in keys]
+    by_key = reduced(pictures, cameras, {int(key): places[key] for key in keys}, all_views)
+    some, seen, shown = state.at_frames(keys), observations.at_frames(keys), list(by_key.values())
     apart = weights if len(keys) == frames else replace(weights, expression_smooth=0.0, motion_smooth=0.0)
     for _ in range(ROUNDS):
         skin = look(some, patches, shown, mean_looks(some, patches, shown))
-        for _ in range(STEPS):
-            some, patches = together(some, patches, replace(seen, skin=replace(skin, basis=patches)), skin, apart)
+        some, patches = together(some, patches, replace(seen, skin=skin), skin, apart)
     logger.info("photometric: skin lies %.2f mm off the model", 1e3 * float(np.median(np.linalg.norm(patches.off, axis=1))))
     if len(keys) == frames:
         return some
-    mean = mean_looks(some, patches, shown)
+    mean, few = mean_looks(some, patches, shown), spread(cameras, places.mean(axis=(0, 1)), FOLLOWING_VIEWS)
+    rest = reduced(pictures, cameras, {f: places[f] for f in range(frames) if f not in by_key}, few)
+    greys = [[by_key[f][view] for view in few] if f in by_key else rest[f] for f in range(frames)]
     for _ in range(FOLLOWING_ROUNDS):
         skin = look(state, patches, greys, mean)
-        state = minimise(state, replace(observations, skin=skin), weights, False, FOLLOWING_ITERATIONS, lambda *_: None)
+        state = minimise(state, replace(observations, skin=skin), weights, False, 1, lambda *_: None)
     return state
+
+
+def spread(cameras: Sequence[Camera], centre: Float[np.ndarray, "3"], count: int) -> list[int]:
+    """At most ``count`` cameras, as far from each other as seen from the ``centre`` (m, world) and the middle one among them."""
+    sight = np.stack([camera.center - centre for camera in cameras])
+    sight /= np.linalg.norm(sight, axis=1, keepdims=True)
+    chosen = [int((sight @ sight.mean(axis=0)).argmax())]
+    while len(chosen) < min(count, len(cameras)):
+        chosen.append(int((sight @ sight[chosen].T).max(axis=1).argmin()))
+    return sorted(chosen)
 
 
 def together(state: State, patches: Patches, observations: Observations, skin: Skin, weights: Weights) -> tuple[State, Patches]:
@@ -82,10 +94,17 @@ def together(state: State, patches: Patches, observations: Observations, skin: S
     mixed = mixed.reshape(gradient.size, -1)
     normal = _dense(frames * system.framed, frames * smoothness(state, weights)) - eliminated @ mixed.T
     right = eliminated @ own.reshape(-1) - gradient.reshape(-1)
-    free, step = ~held(state, gradient).reshape(-1), np.zeros(gradient.size)
-    step[free] = np.linalg.solve(normal[np.ix_(free, free)] + DAMPING * np.eye(int(free.sum())), right[free])
-    off = patches.off - np.einsum("nij,nj->ni", inverse, own + (step @ mixed).reshape(-1, 3))
-    return state.moved(np.zeros(0), step.reshape(gradient.shape)), replace(patches, off=off)
+
+    def solve(held: Held) -> tuple[None, Float[np.ndarray, "F P"], Float[np.ndarray, "F P"]]:
+        fixed, step = held[0].reshape(-1), held[1].reshape(-1).copy()
+        free = np.flatnonzero(~fixed)
+        damped = normal[np.ix_(free, free)] + DAMPING * np.eye(len(free))
+        step[free] = np.linalg.solve(damped, (right - normal @ np.where(fixed, step, 0.0))[free])
+        return None, step.reshape(gradient.shape), np.where(fixed, normal @ step - right, 0.0).reshape(gradient.shape)
+
+    _, step = within_bounds(solve, state, -right.reshape(gradient.shape))
+    off = patches.off - np.einsum("nij,nj->ni", inverse, own + (step.reshape(-1) @ mixed).reshape(-1, 3))
+    return state.moved(np.zeros(0), step), replace(patches, off=off)
 
 
 def _slopes(state: State, patches: Patches, frame: int) -> Float[np.ndarray, "N 3 P"]:

@@ -48,7 +48,8 @@ def shape(
 
     ``at`` gives the head parameters of a state.
     """
-    keys = np.unique(np.linspace(0, len(state.expression) - 1, min(len(state.expression), FRAMES)).round().astype(int))
+    there = np.flatnonzero(observations.weights.any(axis=(1, 2)))  # a frame without a face lies where its neighbours do
+    keys = there[np.unique(np.linspace(0, len(there) - 1, min(len(there), FRAMES)).round().astype(int))]
     shown, seen, some = {k: list(mattes(int(k))) for k in keys}, observations.at_frames(keys), state.at_frames(keys)
     apart = replace(weights, expression_smooth=0.0, motion_smooth=0.0)
     vertices = np.flatnonzero(model.face & model.skin & ~model.mouth_interior & (model.head_weight > 0.5))

@@ -1,13 +1,15 @@
 """Levenberg-Marquardt on the arrow system: frames are banded (smoothness couples neighbours), shared unknowns are eliminated last.
 
-Bounds of the expressions are kept by the projected Newton rule (Bertsekas 1982): an unknown that sits on a bound and is pushed
-outwards is held for the step.
+Every step is the least of its parabola within the bounds of the expressions, found by the primal-dual active set method
+(Hintermüller, Ito & Kunisch 2002): clipping a step afterwards would make it no step downhill, and the iteration zigzag.
 """
 
 from __future__ import annotations
 
 import logging
 from collections.abc import Callable
+from functools import partial
+from typing import TypeVar
 
 import numpy as np
 from jaxtyping import Bool, Float
@@ -21,7 +23,8 @@ from headcast.fitting.observations import Observations
 logger = logging.getLogger(__name__)
 
 SECOND_DIFFERENCE = np.array([1.0, -2.0, 1.0])
-HELD = 1e12
+HELD = 1e10  # of an unknown's diagonal that is held
+SWEEPS = 12  # of which unknowns are on a bound
 TOLERANCE = 1e-4
 DAMPING, DAMPING_RANGE = 1e-4, (1e-9, 1e6)
 
@@ -74,26 +77,53 @@ def banded(framed: Float[np.ndarray, "F P P"], smooth: Float[np.ndarray, "P"]) -
     return band
 
 
+Held = tuple[Bool[np.ndarray, "F P"], Float[np.ndarray, "F P"]]
+"""Unknowns that are held in a step, and at which increment each."""
+Shared = TypeVar("Shared")
+
+
 def solve(
-    system: System,
-    smooth: Float[np.ndarray, "P"],
-    gradient: Float[np.ndarray, "F P"],
-    held: Bool[np.ndarray, "F P"],
-    damping: float,
-) -> tuple[Float[np.ndarray, "S"], Float[np.ndarray, "F P"]]:
-    """The damped Gauss-Newton step: a banded Cholesky over frames, then the Schur complement of the shared unknowns."""
+    system: System, smooth: Float[np.ndarray, "P"], gradient: Float[np.ndarray, "F P"], held: Held, damping: float
+) -> tuple[Float[np.ndarray, "S"], Float[np.ndarray, "F P"], Float[np.ndarray, "F P"]]:
+    """The damped Gauss-Newton step: a banded Cholesky over frames, then the Schur complement of the shared unknowns.
+
+    Also the gradient that remains after it, of which only what the held unknowns feel is not zero.
+    """
     frames, size = gradient.shape
+    fixed, increment = held
     framed = system.framed.copy()
     diagonal = np.einsum("fpp->fp", framed)
-    diagonal += damping * diagonal + 1e-9
-    diagonal[held] += HELD
-    right = np.concatenate([-gradient.reshape(-1, 1), system.mixed.transpose(0, 2, 1).reshape(frames * size, -1)], axis=1)
-    right[held.reshape(-1)] = 0.0
-    solved = solveh_banded(banded(framed, smooth), right, lower=True, check_finite=False)
+    diagonal += damping * diagonal + 1e-9 + HELD * fixed
     coupling = system.mixed.transpose(0, 2, 1).reshape(frames * size, -1)
+    right = np.concatenate([(HELD * fixed * increment - gradient).reshape(-1, 1), coupling], axis=1)
+    solved = solveh_banded(banded(framed, smooth), right, lower=True, check_finite=False)
     shared = system.shared + np.diag(damping * np.diag(system.shared))
     step = np.linalg.solve(shared - coupling.T @ solved[:, 1:], -system.shared_gradient - coupling.T @ solved[:, 0])
-    return step, (solved[:, 0] - solved[:, 1:] @ step).reshape(frames, size)
+    moved = (solved[:, 0] - solved[:, 1:] @ step).reshape(frames, size)
+    return step, moved, HELD * fixed * (increment - moved)
+
+
+def within_bounds(
+    solve: Callable[[Held], tuple[Shared, Float[np.ndarray, "F P"], Float[np.ndarray, "F P"]]],
+    state: State,
+    gradient: Float[np.ndarray, "F P"],
+) -> tuple[Shared, Float[np.ndarray, "F P"]]:
+    """The step after which expressions are within their bounds and all others feel no gradient.
+
+    ``solve`` gives the step with some unknowns held, and the gradient that remains.
+    """
+    units = state.expression.shape[1]
+    room = np.full((2, *gradient.shape), np.array([-np.inf, np.inf])[:, None, None])
+    room[..., :units] = np.broadcast_to(state.bounds, (units, 2)).T[:, None] - state.expression
+    below, above = (room[0] >= 0.0) & (gradient > 0.0), (room[1] <= 0.0) & (gradient < 0.0)
+    for _ in range(SWEEPS):
+        increment = np.where(below, room[0], np.where(above, room[1], 0.0))
+        shared, step, left = solve((below | above, increment))
+        now = np.where(below, left > 0.0, step < room[0]), np.where(above, left < 0.0, step > room[1])
+        if (now[0] == below).all() and (now[1] == above).all():
+            break
+        below, above = now
+    return shared, step
 
 
 def minimise(
@@ -111,8 +141,8 @@ def minimise(
         if not np.isfinite(cost):
             raise Diverged("fit_head", f"the cost is not finite at iteration {iteration}", "look at the landmarks of this sequence")
         gradient = system.framed_gradient + smoothness_gradient(state, weights)
-        step = solve(system, smoothness(state, weights), gradient, held(state, gradient), damping)
-        candidate = state.moved(*step)
+        part = partial(solve, system, smoothness(state, weights), gradient, damping=damping)
+        candidate = state.moved(*within_bounds(part, state, gradient))
         tried = assemble(candidate, observations, weights, shared)
         tried_cost = tried.cost + smoothness_cost(candidate, weights)
         progress(iteration + 1, iterations)
@@ -127,13 +157,3 @@ def minimise(
             break
     logger.info("fit: cost %.5g after %d iterations", cost, iteration + 1)
     return state
-
-
-def held(state: State, gradient: Float[np.ndarray, "F P"]) -> Bool[np.ndarray, "F P"]:
-    """Expressions on a bound that the gradient pushes outwards."""
-    units = state.expression.shape[1]
-    push = gradient[:, :units]
-    found = np.zeros(gradient.shape, dtype=bool)
-    lower, upper = np.moveaxis(state.bounds, -1, 0)
-    found[:, :units] = ((state.expression <= lower) & (push > 0.0)) | ((state.expression >= upper) & (push < 0.0))
-    return found

@@ -1,4 +1,4 @@
-"""Training state that survives a kill: one file, guarded by a lock and by a fingerprint of everything it depends on.
+"""Training state that survives a kill: the last three, guarded by a lock, by digests and by a fingerprint of all they depend on.
 
 It lives outside every rule's output, because declared outputs vanish before a re-run. A matching fingerprint resumes, another one
 starts anew and says so.
@@ -10,14 +10,20 @@ import fcntl
 import hashlib
 import json
 import logging
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
+
+import torch
+from torch import Tensor
 
 from headcast.errors import HeadcastError
 from headcast.formats.tensors import DAMAGED, load_tensors, save_tensors
 
+RING = ("state.pt", "state.1.pt", "state.2.pt")
+"""The newest state and the two before it, for the case that a disk damages one."""
 logger = logging.getLogger(__name__)
 
 
@@ -30,31 +36,74 @@ class FileStore:
     """A ``headcast.training.loop.StateStore`` in a folder; use it through ``open_store``."""
 
     def __init__(self, folder: Path, mark: str) -> None:
-        self.path, self._mark = folder / "state.pt", mark
+        self.paths, self._mark = [folder / name for name in RING], mark
 
     def load(self) -> dict[str, Any] | None:
-        """The saved state if it belongs to the same work, otherwise None."""
-        if not self.path.exists():
-            return None
-        try:
-            saved = load_tensors(self.path)
-            if saved["fingerprint"] == self._mark:
-                logger.info("resuming from %s", self.path)
+        """The newest whole state if it belongs to the same work, otherwise None."""
+        for path in self.paths:
+            if not path.exists():
+                continue
+            try:
+                saved = load_tensors(path)
                 state: dict[str, Any] = saved["state"]
+                if content_digest(state) != saved["digest"]:
+                    raise ValueError("its digest does not match its content")
+            except (*DAMAGED, TypeError) as error:
+                logger.warning("%s cannot be read (%s)", path, str(error).splitlines()[0] if str(error) else type(error).__name__)
+                continue
+            if saved["fingerprint"] == self._mark:
+                logger.info("resuming from %s", path)
                 return state
-        except (*DAMAGED, TypeError) as error:
-            logger.warning("%s cannot be read (%s); starting anew", self.path, error)
+            logger.warning("%s belongs to other settings, inputs or code; starting anew", path)
             return None
-        logger.warning("%s belongs to other settings, inputs or code; starting anew", self.path)
         return None
 
     def save(self, state: dict[str, Any]) -> None:
-        """Replace the saved state atomically."""
-        save_tensors(self.path, {"fingerprint": self._mark, "state": state})
+        """Keep ``state`` atomically and the two before it."""
+        for newer, older in reversed(list(pairwise(self.paths))):
+            if newer.exists():
+                newer.replace(older)
+        save_tensors(self.paths[0], {"fingerprint": self._mark, "digest": content_digest(state), "state": state})
 
     def clear(self) -> None:
-        """Forget the state: the work is done, or a fresh start was asked for."""
-        self.path.unlink(missing_ok=True)
+        """Forget all states: the work is done, or a fresh start was asked for."""
+        for path in self.paths:
+            path.unlink(missing_ok=True)
+
+
+class ReadStore(FileStore):
+    """The states of another process, which alone writes them."""
+
+    def save(self, state: dict[str, Any]) -> None:
+        """Leave that to the other process."""
+
+    def clear(self) -> None:
+        """Leave that to the other process."""
+
+
+def content_digest(content: Any) -> str:
+    """SHA-256 over nested dicts, lists, tensors and plain values: names, types, shapes and bytes."""
+    state = hashlib.sha256()
+
+    def take(value: Any) -> None:
+        if isinstance(value, Mapping):
+            state.update(f"{{{len(value)}".encode())
+            for key in value:
+                state.update(repr(key).encode())
+                take(value[key])
+        elif isinstance(value, list | tuple):
+            state.update(f"[{len(value)}".encode())
+            for item in value:
+                take(item)
+        elif isinstance(value, Tensor):
+            tensor = value.detach().to("cpu").contiguous()
+            state.update(f"{tensor.dtype}{tuple(tensor.shape)}".encode())
+            state.update(tensor.reshape(-1).view(torch.uint8).numpy().tobytes() if tensor.numel() else b"")
+        else:
+            state.update(repr(value).encode())
+
+    take(content)
+    return state.hexdigest()
 
 
 @contextmanager

@@ -158,21 +158,42 @@ def triangulate(
     """
     seen = np.isfinite(points).all(axis=-1)
     pixels = np.where(seen[..., None], points, 0.0)
-    rows = pixels[..., :, None] * matrices[:, None, None, 2] - matrices[:, None, :2]
+    powers, forms = pixel_powers(pixels[..., 0], pixels[..., 1]), ray_forms(matrices)
     weight = seen.astype(float)
     enough = seen.sum(axis=0) >= MIN_VIEWS
     for width in np.geomspace(COARSE, FINE, ITERATIONS) * eye_distance:
-        world = _solve(rows, weight)
-        depth = world @ matrices[:, 2, :3].T + matrices[:, 2, 3]
-        miss = np.linalg.norm(reproject(world, matrices) - pixels, axis=-1)
-        weight = np.where(seen, 1.0 / (1.0 + (miss / width) ** 2) ** 2, 0.0) / np.maximum(depth.T, 1e-3) ** 2
+        world = _solve(over_views(weight * powers, forms))
+        columns, rows, depth = matrices.transpose(1, 0, 2) @ np.vstack([world.T, np.ones(len(world))])
+        miss = np.hypot(columns / depth - pixels[..., 0], rows / depth - pixels[..., 1])
+        weight = seen / ((1.0 + (miss / width) ** 2) * np.maximum(depth, 1e-3)) ** 2
     return np.where(enough[:, None], world, np.nan), np.where(seen & enough, miss, np.nan)
 
 
-def _solve(rows: Float[np.ndarray, "C N 2 4"], weight: Float[np.ndarray, "C N"]) -> Float[np.ndarray, "N 3"]:
-    """Weighted least squares of ``rows @ (x, 1) = 0``."""
-    scaled = (rows * np.sqrt(weight)[..., None, None]).transpose(1, 0, 2, 3).reshape(rows.shape[1], -1, 4)
-    normal = scaled.transpose(0, 2, 1) @ scaled
+def pixel_powers(u: Float[np.ndarray, "C N"], v: Float[np.ndarray, "C N"]) -> Float[np.ndarray, "4 C N"]:
+    """1, u, v and u² + v² of pixels: what `ray_forms` are multiplied with."""
+    return np.stack([np.ones_like(u), u, v, u**2 + v**2])
+
+
+def ray_forms(matrices: Float[np.ndarray, "C 3 4"]) -> Float[np.ndarray, "C 4 4 4"]:
+    """Forms q whose sum with `pixel_powers` is, for a homogeneous point X, Xᵀ q X = ((P₁ − u P₃)·X)² + ((P₂ − v P₃)·X)²."""
+    first, second, third = (matrices[:, i] for i in range(3))
+
+    def both(one: Float[np.ndarray, "C 4"], other: Float[np.ndarray, "C 4"]) -> Float[np.ndarray, "C 4 4"]:
+        return one[:, :, None] * other[:, None]
+
+    at_origin = both(first, first) + both(second, second)
+    return np.stack([at_origin, *(-both(row, third) - both(third, row) for row in (first, second)), both(third, third)], axis=1)
+
+
+def over_views(factors: Float[np.ndarray, "k C N"], forms: Float[np.ndarray, "C k *s"]) -> Float[np.ndarray, "N *s"]:
+    """The sum over all views of every point's factors times the view's forms."""
+    flat = forms.reshape(*forms.shape[:2], -1)
+    summed = sum(factor.T @ flat[:, i] for i, factor in enumerate(factors))
+    return np.reshape(summed, (factors.shape[2], *forms.shape[2:]))
+
+
+def _solve(normal: Float[np.ndarray, "N 4 4"]) -> Float[np.ndarray, "N 3"]:
+    """Where the forms are least."""
     ridge = 1e-9 * np.trace(normal[:, :3, :3], axis1=1, axis2=2)[:, None, None] * np.eye(3) + 1e-300 * np.eye(3)
     return -np.linalg.solve(normal[:, :3, :3] + ridge, normal[:, :3, 3:])[..., 0]
 

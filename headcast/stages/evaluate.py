@@ -16,6 +16,7 @@ from headcast.avatar.avatar import Avatar, HeadPose
 from headcast.capture.camera import Camera
 from headcast.config import Evaluation, HeldOut
 from headcast.evaluation.flip import flip_map
+from headcast.evaluation.hair_motion import Moving, beside_rigid, speed_figures
 from headcast.evaluation.perceptual import lpips_network
 from headcast.evaluation.pictures import Comparison, comparison_sheet
 from headcast.evaluation.protocol import EvaluatedView, composite_on_black, score_views
@@ -60,10 +61,11 @@ def run(inputs: Inputs, evaluation: Evaluation, held_out: HeldOut, progress: Pro
     masks = Reference(open_ground_truth(inputs.truth), inputs, views)
     lpips, reason = lpips_network(None, None)
     gallery = Gallery(views, evaluation.picture_frames)
-    scores = list(score_views(gallery.watch(evaluated(avatar, views, masks, progress)), lpips))
+    moving = moving_sequences(avatar, views)
+    scores = list(score_views(gallery.watch(evaluated(avatar, views, masks, moving, progress)), lpips))
     report = summarise(
         scores,
-        strands=masks.strands(avatar),
+        strands=masks.strands(avatar, moving),
         timing_s=read_benchmarks(inputs.benchmarks),
         protocol=describe_protocol(
             held_out_cameras=[name for name, out in zip(views.cameras, views.held_out_camera.tolist(), strict=True) if out],
@@ -86,7 +88,7 @@ def run(inputs: Inputs, evaluation: Evaluation, held_out: HeldOut, progress: Pro
 class Reference:
     """What a render is held against: true matte and hair where the capture carries ground truth, else the pipeline's own."""
 
-    def __init__(self, truth: GroundTruth | None, inputs: Inputs, views: Views) -> None:
+    def __init__(self, truth: GroundTruth | None, inputs: Inputs | Sources, views: Views) -> None:
         self._truth, self._views = truth, views
         self._raw = [read_cameras(path, "raw") for path in inputs.cameras]
         self._raw_frames = [read_images(path).raw_frames for path in inputs.images]
@@ -104,14 +106,28 @@ class Reference:
         matte, hair = (torch.from_numpy(to_crop(np.asarray(mask), raw, camera)).float().clamp(0, 1) for mask in known)
         return matte, hair
 
-    def strands(self, avatar: Avatar) -> dict[str, float] | None:
-        """Precision and recall of the strands at rest against the true ones of the first frame; None without them."""
+    def strands(self, avatar: Avatar, moving: dict[str, Moving] | None) -> dict[str, float] | None:
+        """Strands at rest against the true ones of the first frame, and speeds in held-out frames; None without true strands."""
         truth = None if self._truth is None else self._truth.strands(self._views.sequences[0])
-        if truth is None or avatar.hair is None:
+        if truth is None or avatar.hair is None or moving is None:
             return None
         pose = tracked_pose(avatar, self._views.sequences[0], 0)
         grown = avatar.hair.points.detach() @ pose.rotation.T + pose.translation
-        return strand_figures(grown.cpu().numpy(), truth[0])
+        return strand_figures(grown.cpu().numpy(), truth[0]) | speed_figures(
+            moving,
+            self._moving_truth(),
+            {name: track["time"].cpu().numpy() for name, track in avatar.track.items()},
+            held_out_by_sequence(self._views),
+        )
+
+    def _moving_truth(self) -> dict[str, np.ndarray]:
+        """True strands in the frames of every sequence that has them."""
+        found = {}
+        for name, frames in zip(self._views.sequences, self._raw_frames, strict=True):
+            strands = None if self._truth is None else self._truth.strands(name)
+            if strands is not None:
+                found[name] = strands[frames]
+        return found
 
 
 class Gallery:
@@ -142,9 +158,13 @@ def strand_figures(grown: np.ndarray, truth: np.ndarray) -> dict[str, float]:
     return figures
 
 
-def evaluated(avatar: Avatar, views: Views, reference: Reference, progress: Progress) -> Iterator[EvaluatedView]:
-    """Every view with a held-out camera or frame, rendered with the fitted track of its frame and with swinging hair."""
-    swinging = swing_sequences(avatar, views)
+def evaluated(
+    avatar: Avatar, views: Views, reference: Reference, moving: dict[str, Moving] | None, progress: Progress
+) -> Iterator[EvaluatedView]:
+    """Every view with a held-out camera or frame, rendered with the fitted track of its frame and with moving hair.
+
+    Held-out frames are rendered with rigid hair too.
+    """
     indices = [i for i in range(len(views)) if bool(views.held_out_camera[views.camera[i]] | views.held_out_frame[views.frame[i]])]
     for done, index in enumerate(indices, start=1):
         view = views.at(index)
@@ -152,8 +172,11 @@ def evaluated(avatar: Avatar, views: Views, reference: Reference, progress: Prog
         sequence, frame = views.sequences[int(views.sequence_of_frame[view.frame])], int(views.frame_in_sequence[view.frame])
         began = time.perf_counter()
         with torch.no_grad():
-            picture = avatar.film(tracked_pose(avatar, sequence, frame), camera, swinging[sequence][frame] if swinging else None)
-        seconds = time.perf_counter() - began
+            pose, hair_of = tracked_pose(avatar, sequence, frame), moving[sequence] if moving else None
+            picture = avatar.film(pose, camera, hair_of.points[frame] if hair_of else None)
+            seconds = time.perf_counter() - began
+            rigid = hair_of is not None and bool(views.held_out_frame[view.frame])
+            still = avatar.film(pose, camera, hair_of.rigid[frame]).image.cpu() if rigid and hair_of else None
         matte, hair = reference.masks(view, camera)
         yield EvaluatedView(
             camera=camera.serial,
@@ -167,6 +190,7 @@ def evaluated(avatar: Avatar, views: Views, reference: Reference, progress: Prog
             held_out_camera=bool(views.held_out_camera[view.camera]),
             held_out_frame=bool(views.held_out_frame[view.frame]),
             seconds=seconds,
+            rigid=None if still is None else still * view.visible[..., None],
         )
         progress(done, len(indices))
 
@@ -177,17 +201,16 @@ def tracked_pose(avatar: Avatar, sequence: str, frame: int) -> HeadPose:
     return HeadPose(*(track[name][frame] for name in HeadPose._fields))
 
 
-def swing_sequences(avatar: Avatar, views: Views) -> dict[str, torch.Tensor] | None:
+def moving_sequences(avatar: Avatar, views: Views) -> dict[str, Moving] | None:
     """World points of the hair in every frame of every sequence, each simulated from its own start; None without hair."""
-    if avatar.hair is None:
-        return None
-    moved = {}
-    for name in views.sequences:
+    moved, known = {}, {}
+    for number, name in enumerate(views.sequences):
         track = avatar.track[name]
         points = avatar.swing(track["rotation"], track["translation"], track["time"])
-        if points is not None:
-            moved[name] = points
-    return moved
+        if points is None:
+            return None
+        moved[name], known[name] = points, ~views.held_out_frame[views.sequence_of_frame == number]
+    return beside_rigid(moved, avatar.track, known)
 
 
 def held_out_by_sequence(views: Views) -> dict[str, list[int]]:

@@ -70,8 +70,8 @@ def run(inputs: Inputs, fitting: Fitting, progress: Progress) -> Path:
 
 
 def pictures(images: Images, serials: Sequence[str]) -> Pictures:
-    """The images of a frame in the order of the landmarks' cameras."""
-    return lambda frame: [images.image(frame, serial) for serial in serials]
+    """The image of a frame and a view, in the order of the landmarks' cameras."""
+    return lambda frame, view: images.image(frame, serials[view])
 
 
 def outlines(mattes: MatteFiles, serials: Sequence[str]) -> Mattes:

@@ -8,6 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from headcast.assets import made_with, used_by
+from headcast.avatar.children import between
+from headcast.avatar.groom import Groom
 from headcast.avatar.strands import StrandHair
 from headcast.config import HeldOut, Training
 from headcast.delivery.licences import bill, identify
@@ -16,16 +18,18 @@ from headcast.formats.hair_file import KIND, read_hair
 from headcast.formats.manifest import read_product
 from headcast.formats.mesh_head_file import mesh_head_digest, read_mesh_head
 from headcast.formats.raw_list import read_raw
-from headcast.formats.state import fingerprint, open_store
+from headcast.formats.state import FileStore, ReadStore, fingerprint, open_store
 from headcast.formats.track import read_head_params
 from headcast.formats.withheld_basis import reference
-from headcast.networks.runtime import best_device
 from headcast.process.command import Progress
 from headcast.process.signals import should_stop
 from headcast.stages.train_mesh_head import canonical_head, told
 from headcast.stages.training_views import Sources, gather
-from headcast.training.gaussian_head import train_avatar
+from headcast.training.avatar import train_avatar
+from headcast.training.joint import Weights
+from headcast.training.loop import generator
 from headcast.training.schedule import Schedule
+from headcast.training.together import Together, helped
 
 
 @dataclass(frozen=True)
@@ -55,43 +59,71 @@ class Inputs:
 
 def run(inputs: Inputs, training: Training, held_out: HeldOut, progress: Progress) -> Path:
     """Train head and hair together, resuming when settings, inputs and code are the same."""
-    sources = Sources.of(inputs)
-    groom, grown = read_hair(inputs.hair)
-    depends = {**sources.digests(), "mesh_head": mesh_head_digest(inputs.mesh_head), "hair": grown.digest}
+    depends = {
+        **Sources.of(inputs).digests(),
+        "mesh_head": mesh_head_digest(inputs.mesh_head),
+        "hair": read_product(inputs.hair, KIND).digest,
+    }
     settings = {"training": training.model_dump(mode="json"), "held_out": held_out.model_dump(mode="json")}
-    views = gather(sources, held_out, training.size, "training")
-    canonical = canonical_head(inputs.params[0], inputs.model)
     parameters, facts = read_head_params(inputs.params[0])
-    schedule = Schedule(
-        steps=training.steps,
-        size=training.size,
-        seed=training.seed,
-        coarse=training.coarse,
-        supres=training.use_supres,
-        channels=training.num_channels,
-        half=training.half,
-    )
-    with open_store(
-        inputs.state, fingerprint(code=inputs.code, settings=settings, inputs=depends), training.resume_training
-    ) as store:
-        avatar = train_avatar(
-            views,
-            canonical,
-            read_mesh_head(inputs.mesh_head),
-            StrandHair(groom.points, groom.color, groom.width, detail=schedule.detail),
-            facts["expression_names"],
-            schedule,
-            gaussians=training.gaussians,
-            device=best_device(),
-            store=store,
-            report=told(progress),
-            stop=should_stop,
-            save_every=training.save_every,
-        )
+    mark = fingerprint(code=inputs.code, settings=settings, inputs=depends)
+    with open_store(inputs.state, mark, training.resume_training) as store:
+        with helped(training.processes, help_train, (inputs, training, held_out, mark)) as together:
+            avatar = trained(together, inputs, training, held_out, store, told(progress))
         notes = provenance(inputs, {**json.loads(inputs.config), **settings}, depends, facts)
         write_avatar(inputs.output, avatar, notes | withheld(facts, float(parameters.scale)))
         store.clear()
     return inputs.output
+
+
+def trained(
+    together: Together, inputs: Inputs, training: Training, held_out: HeldOut, store: FileStore, report: Report | None = None
+) -> Avatar:
+    """Read everything and train, in each of the processes that work together."""
+    schedule = scheduled(training)
+    groom, _ = read_hair(inputs.hair)
+    return train_avatar(
+        gather(Sources.of(inputs), held_out, training.size, "training"),
+        canonical_head(inputs.params[0], inputs.model),
+        read_mesh_head(inputs.mesh_head),
+        initial_hair(groom, training, schedule.detail),
+        read_head_params(inputs.params[0])[1]["expression_names"],
+        schedule,
+        gaussians=training.gaussians,
+        device=together.device,
+        store=store,
+        report=report,
+        stop=should_stop,
+        save_every=training.save_every,
+        together=together,
+    )
+
+
+def help_train(together: Together, inputs: Inputs, training: Training, held_out: HeldOut, mark: str) -> None:
+    """What the other processes do: the same, from the same state, without writing anything."""
+    trained(together, inputs, training, held_out, ReadStore(inputs.state, mark))
+
+
+def initial_hair(groom: Groom, training: Training, detail: int) -> StrandHair:
+    """The strands that training starts with, thinner where children fill the gaps between them."""
+    children = between(groom.points, training.children, generator(training.seed, "children"))
+    return StrandHair(groom.points, groom.color, groom.width / (1 + training.children), detail=detail, children=children)
+
+
+def scheduled(training: Training) -> Schedule:
+    """What the settings say about the optimisation."""
+    return Schedule(
+        steps=training.steps,
+        size=training.size,
+        views=training.processes,
+        seed=training.seed,
+        coarse=training.coarse,
+        swing=training.hair_motion == "learned",
+        supres=training.use_supres,
+        channels=training.num_channels,
+        half=training.half,
+        weights=Weights(**training.weights),
+    )
 
 
 def provenance(inputs: Inputs, config: dict[str, Any], depends: dict[str, Any], facts: dict[str, Any]) -> dict[str, Any]:

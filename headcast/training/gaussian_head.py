@@ -14,33 +14,28 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from headcast.avatar.avatar import Avatar
 from headcast.avatar.canonical import CanonicalHead, skull_track
 from headcast.avatar.distance_grid import SignedDistanceGrid
 from headcast.avatar.dynamics import StrandDynamics
 from headcast.avatar.gaussian_head import GaussianHead, HeadPose, Motion
-from headcast.avatar.mesh_head import MeshHead
 from headcast.avatar.picture import Rendered, splat
 from headcast.avatar.strands import StrandHair, skull_to_world
 from headcast.avatar.super_resolution import SuperResolution
-from headcast.training.hair import sway
+from headcast.training.hair import HairMotion
 from headcast.training.joint import hair_terms, head_terms, image_terms
-from headcast.training.loop import Report, StateStore, generator, run_loop
 from headcast.training.losses import masked_mean
 from headcast.training.recording import Recording
 from headcast.training.samples import View, Views, pick
-from headcast.training.schedule import HAIR_RATES, HEAD_RATES, NETWORK_RATE, TWIST_RATE, Schedule
-from headcast.training.seeding import seed_head
+from headcast.training.schedule import HAIR_RATES, HEAD_RATES, LEAN_RATE, NETWORK_RATE, TWIST_RATE, Schedule
 from headcast.training.sharpening import SharpViews, sharp_terms
+from headcast.training.together import ALONE, Together
 
-CALM = {"stiffness": 3000.0, "damping": 16.0}
-"""Hair that swings little: a wrong swing costs more in a picture than none."""
 CLEARANCE = 5e-4
 """How far (m) above the head the finished strands are."""
 VIEWS_SHARE = 0.3
 """Views are kept on a GPU when they take at most this share of its free memory."""
 WARM_UP = 3
-"""Views that are tried before a step is recorded."""
+"""Views that are tried, at least, before a step is recorded."""
 
 
 Perceptual = Callable[[Float[Tensor, "S S 3"], Float[Tensor, "S S 3"]], Float[Tensor, ""]]
@@ -57,22 +52,23 @@ class JointTrainee:
         canonical: CanonicalHead,
         head: GaussianHead,
         hair: StrandHair | None,
-        sway: Float[Tensor, "F S P 3"] | None,
+        dynamics: StrandDynamics | None,
         inside: SignedDistanceGrid | None,
         schedule: Schedule,
         device: torch.device | str = "cpu",
         network: SuperResolution | None = None,
         perceptual: Perceptual | None = None,
+        together: Together = ALONE,
     ) -> None:
-        """``sway`` is the displacement of the hair points against the skull in each frame (skull frame, m), zero without it.
+        """Hair moves along the track as ``dynamics`` has it until more is known; rigidly with the skull without.
 
-        ``network`` enlarges what is splatted; ``perceptual`` is a distance of two pictures that it has to make small besides.
+        ``network`` enlarges what is splatted; ``perceptual`` is a distance of two pictures that it has to make small besides;
+        ``together`` are the processes that share the views of a step.
         """
-        self.schedule, self.device = schedule, torch.device(device)
+        self.schedule, self.device, self.together = schedule, torch.device(device), together
         self.network, self.perceptual = None if network is None else network.to(device), perceptual
         self.canonical, self.head = canonical.to(device), head.to(device)
         self.hair = None if hair is None else hair.to(device)
-        self.sway = None if sway is None else sway.to(device)
         self.inside = None if inside is None else inside.to(device)
         views = views.to(self.device) if fits(views, self.device) else views
         fine = schedule.splatted
@@ -87,6 +83,9 @@ class JointTrainee:
         self.seen = torch.zeros(views.frames, 1, device=device).index_fill_(0, views.frame.to(device), 1.0)
         self.demand = torch.zeros(len(head), device=device)
         self.motions = self._all_motions()
+        self.swinging: HairMotion | None = None
+        if self.hair is not None and dynamics is not None:
+            self.swinging = HairMotion(views, self.canonical, self.hair.points.detach(), dynamics, self.inside)
         self._recordings: dict[int, Recording] = {}
         self._optimiser = torch.optim.Adam(self._groups(), lr=1e-3, eps=1e-15, fused=self.device.type == "cuda")
 
@@ -99,6 +98,8 @@ class JointTrainee:
             groups.append({"params": [self.twist], "lr": TWIST_RATE})
         if self.hair is not None:
             groups += [{"params": [getattr(self.hair, name)], "lr": rate} for name, rate in HAIR_RATES.items()]
+        if self.swinging is not None:
+            groups.append({"params": [self.swinging.leaning.slopes], "lr": LEAN_RATE})
         return [{**group, "base": group["lr"]} for group in groups if all(p.numel() for p in group["params"])]
 
     @property
@@ -112,13 +113,15 @@ class JointTrainee:
         return {**layers, "twist": self.twist.detach(), "demand": self.demand}
 
     def _layers(self) -> dict[str, nn.Module]:
-        named = {"head": self.head, "hair": self.hair, "network": self.network}
+        named = {"head": self.head, "hair": self.hair, "swinging": self.swinging, "network": self.network}
         return {name: layer for name, layer in named.items() if layer is not None}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Take over what ``state_dict`` returned."""
         for name, layer in self._layers().items():
             layer.load_state_dict(state[name])
+        if self.swinging is not None:
+            self.swinging.renew()
         with torch.no_grad():
             self.twist.copy_(state["twist"])
             self.demand.copy_(state["demand"])
@@ -150,31 +153,65 @@ class JointTrainee:
         center = -view.world_to_camera[:3, :3].T @ view.world_to_camera[:3, 3]
         layers = [self.head.gaussians(self.canonical, motion, center)]
         if self.hair is not None:
-            points = self.hair.points if self.sway is None else self.hair.points + pick(self.sway, view.frame)
-            layers.append(self.hair.gaussians(skull_to_world(points, motion.rotation, motion.translation), center))
+            points = self.hair.points if self.swinging is None else self.hair.points + self.swinging(view.frame)
+            placed = skull_to_world(points, motion.rotation.detach(), motion.translation.detach())
+            layers.append(self.hair.gaussians(placed, center))
         height, width = view.matte.shape
         return splat(layers, view.world_to_camera, view.K, width, height, backend="warp")  # the one that can be recorded
 
     def step(self, index: int) -> Mapping[str, float | Tensor]:
-        """One view: render, compare, differentiate."""
+        """The views of a step: render, compare, differentiate; gradients and terms are their means."""
         self._set_rates(index)
         fine = index >= self.schedule.coarse * self.schedule.steps
-        views = self.levels[self.schedule.splatted if fine else self.coarse]
-        numbers = self._numbers(views, index, self.sharp if fine else None)
-        work = self._work(views, self.sharp if fine else None)
+        views, sharp = self.levels[self.schedule.splatted if fine else self.coarse], self.sharp if fine else None
+        count = self.schedule.views
+        turns = [index * count + number for number in self.together.share(count)]
+        terms = self._summed([self._numbers(views, turn, sharp) for turn in turns], views, sharp)
+        if self.together.count > 1:
+            gradients = [p.grad for p in self._parameters if p.grad is not None]
+            means = torch.stack([torch.as_tensor(value, device=self.device).double() for value in terms.values()])
+            self.together.average([*gradients, means])
+            terms = dict(zip(terms, means.unbind(), strict=True))
+        return terms
+
+    def _summed(self, chosen: Sequence[tuple[int, ...]], views: Views, sharp: SharpViews | None) -> dict[str, float | Tensor]:
+        """Mean terms of the ``chosen`` views, mean gradients in the parameters."""
+        if len(chosen) == 1:
+            return dict(self._one(chosen[0], views, sharp))
+        sums: list[Tensor | None] = [None] * len(self._parameters)
+        terms: dict[str, float | Tensor] = {}
+        for numbers in chosen:
+            for parameter in self._parameters:
+                parameter.grad = None
+            for name, value in self._one(numbers, views, sharp).items():
+                terms[name] = terms.get(name, 0.0) + value / len(chosen)
+            for place, parameter in enumerate(self._parameters):
+                if parameter.grad is not None:
+                    part, before = parameter.grad / len(chosen), sums[place]
+                    sums[place] = part if before is None else before + part
+        for parameter, gradient in zip(self._parameters, sums, strict=True):
+            parameter.grad = gradient
+        return terms
+
+    @property
+    def _parameters(self) -> list[nn.Parameter]:
+        return [parameter for group in self._optimiser.param_groups for parameter in group["params"]]
+
+    def _one(self, numbers: tuple[int, ...], views: Views, sharp: SharpViews | None) -> Mapping[str, float | Tensor]:
+        work = self._work(views, sharp)
         if views.images.device.type != "cuda":
             return work(*numbers)
         size = views.size[0]
         if size not in self._recordings:
-            parameters = [parameter for group in self._optimiser.param_groups for parameter in group["params"]]
+            parameters = self._parameters
             examples = [(number, *numbers[1:]) for number in range(0, len(views), -(-len(views) // WARM_UP))]
             self._recordings[size] = Recording(work, parameters, examples)
         return self._recordings[size](*numbers)
 
-    def _numbers(self, views: Views, index: int, sharp: SharpViews | None) -> tuple[int, ...]:
-        """What a step looks at: the view, and where there are full-size pictures the corner of the part."""
-        view = int(views.sampler(self.schedule.seed, index)[0])
-        return (view,) if sharp is None else (view, *sharp.corner(view, index // len(views), self.schedule.seed))
+    def _numbers(self, views: Views, turn: int, sharp: SharpViews | None) -> tuple[int, ...]:
+        """What is looked at: the view, and where there are full-size pictures the corner of the part."""
+        view = int(views.sampler(self.schedule.seed, turn)[0])
+        return (view,) if sharp is None else (view, *sharp.corner(view, turn // len(views), self.schedule.seed))
 
     def _work(self, views: Views, sharp: SharpViews | None) -> Callable[..., dict[str, Tensor]]:
         def work(number: int | Tensor, *corner: int | Tensor) -> dict[str, Tensor]:
@@ -200,6 +237,8 @@ class JointTrainee:
         terms = image_terms(picture, view, weights) | head_terms(self.head, weights) | more
         if self.hair is not None and self.inside is not None:
             terms |= hair_terms(self.hair, self.inside, weights)
+        if self.swinging is not None:
+            terms["lean"] = weights.lean * self.swinging.steepness()
         if self.schedule.track:
             terms["twist"] = weights.twist * ((self.twist[:, :3] * 0.1).square().mean() + self.twist[:, 3:].square().mean())
         total = torch.stack(list(terms.values())).sum()
@@ -221,6 +260,17 @@ class JointTrainee:
         share = index / max(schedule.steps, 1)
         if schedule.move_first <= share <= schedule.move_last and (index + 1) % schedule.move_every == 0:
             self._move()
+        if self.hair is not None and self.swinging is not None and index + 1 == round(schedule.learn_swing * schedule.steps):
+            self.swinging.learn(self.hair.points.detach(), self._misfit)
+
+    @torch.no_grad()
+    def _misfit(self) -> float:
+        """The sum of the image terms over some training views, evenly chosen, as everything is now."""
+        views = self.levels[self.coarse]
+        known = views.training_indices()
+        some = torch.linspace(0, len(known) - 1, min(self.schedule.swing_views, len(known))).round().long()
+        pictures = ((self.picture(view), view) for view in (views.at(index, self.device) for index in known[some].tolist()))
+        return sum(float(torch.stack(list(image_terms(*pair, self.schedule.weights).values())).sum()) for pair in pictures)
 
     @torch.no_grad()
     def _move(self) -> None:
@@ -265,65 +315,3 @@ def composited(views: Views) -> Views:
         for image, matte in zip(views.images, views.mattes, strict=True)
     ]
     return replace(views, _orders={}, images=torch.stack(images))
-
-
-def train_avatar(
-    views: Views,
-    canonical: CanonicalHead,
-    mesh_head: MeshHead | None,
-    hair: StrandHair | None,
-    expression_names: Sequence[str],
-    schedule: Schedule,
-    *,
-    gaussians: int,
-    dynamics: StrandDynamics | None = None,
-    device: torch.device | str = "cpu",
-    store: StateStore | None = None,
-    report: Report | None = None,
-    stop: Callable[[], bool] | None = None,
-    save_every: int = 100,
-) -> Avatar:
-    """Train head and hair on the training views of all sequences and return the avatar (on ``device``).
-
-    ``mesh_head`` adds seeds where the fitted head has no surface; ``hair`` is where the strands start (of ``schedule.detail``
-    channels) and ``dynamics`` how they swing along the track (calmly by default; ``schedule.swing`` off: rigid with the skull).
-    Resumes from ``store``. Raises ``Diverged`` when the optimiser leaves the finite numbers for good, ``KeyboardInterrupt`` with
-    the state saved when ``stop()`` turns true.
-    """
-    views = views.subset(views.training_indices())
-    mesh = None
-    if mesh_head is not None:
-        neutral = mesh_head.neutral()
-        mesh = neutral.vertices.cpu(), neutral.faces.cpu()
-    random = generator(schedule.seed, "seeds")
-    head = GaussianHead.from_seeds(seed_head(views, canonical, mesh, gaussians, random), canonical, random, schedule.detail)
-    network = None
-    if schedule.supres:
-        network = SuperResolution(schedule.channels)
-        network.reset(generator(schedule.seed, "super-resolution"))
-    inside, moved = None, None
-    if hair is not None:
-        hair, inside = hair.to(device), canonical.skull_distance().to(device)
-        dynamics = dynamics or (StrandDynamics(**CALM) if schedule.swing else None)
-        moved = sway(views, hair.points.detach(), None if dynamics is None else dynamics.to(device), inside)
-    trainee = JointTrainee(views, canonical, head, hair, moved, inside, schedule, device, network)
-    run_loop(trainee, schedule.steps, store, report, stop=stop, save_every=save_every)
-    return finished(trainee, views, expression_names, dynamics)
-
-
-@torch.no_grad()
-def finished(trainee: JointTrainee, views: Views, expression_names: Sequence[str], dynamics: StrandDynamics | None) -> Avatar:
-    """The avatar of a trained trainee, with the refined track of the frames it saw."""
-    poses = [trainee.pose(frame) for frame in range(views.frames)]
-    track = {}
-    for number, sequence in enumerate(views.sequences):
-        frames = torch.nonzero(views.sequence_of_frame == number)[:, 0]
-        parts = {name: torch.stack([getattr(poses[f], name) for f in frames.tolist()]) for name in HeadPose._fields}
-        track[sequence] = {**parts, "time": views.time[frames]}
-    hair, inside = trainee.hair, trainee.inside
-    if hair is not None and inside is not None:
-        hair.free_points.copy_(inside.push_out(hair.free_points, CLEARANCE))
-    avatar = Avatar(
-        trainee.canonical, trainee.head, expression_names, hair, dynamics, inside, track, super_resolution=trainee.network
-    )
-    return avatar.to(trainee.device)

@@ -17,26 +17,29 @@ from headcast.training.losses import dssim, l1, masked_mean, matte_loss, orienta
 from headcast.training.samples import View
 
 MILLIMETRE = 1e-3
-HAIR_RECALL, HAIR_PRECISION = 1.0, 0.4
 
 
 @dataclass(frozen=True)
 class Weights:
-    """What each term counts; every term is a mean over pixels or over points, so weights do not depend on sizes or counts."""
+    """What each term counts; every term is a mean over pixels or over points, so weights do not depend on sizes or counts.
+
+    Terms and their units are listed in ``docs/hair.md``; a term whose unit is squared is squared itself.
+    """
 
     l1: float = 0.8
     dssim: float = 0.4
     matte: float = 0.3
-    hair: float = 0.2
+    hair_missing: float = 0.2
+    hair_excess: float = 0.08
     orientation: float = 0.05
     offset: float = 2e-4
     scale: float = 2e-3
     view: float = 0.03
-    residual: float = 1e-3
     smooth: float = 2e-2
     length: float = 0.2
     anchor: float = 2e-3
     inside: float = 1.0
+    lean: float = 3e-4
     twist: float = 10.0
 
 
@@ -48,7 +51,7 @@ def image_terms(picture: Rendered, view: View, weights: Weights) -> dict[str, Fl
         "l1": weights.l1 * l1(picture.image, view.image, view.visible),
         "dssim": weights.dssim * dssim(picture.image, view.image, view.visible),
         "matte": weights.matte * matte_loss(picture.alpha, view.matte, view.visible),
-        "hair": weights.hair * masked_mean(HAIR_RECALL * missing + HAIR_PRECISION * excess, view.visible),
+        "hair": masked_mean(weights.hair_missing * missing + weights.hair_excess * excess, view.visible),
         "orientation": weights.orientation
         * orientation_loss(picture.orientation, view.angle, view.confidence * hair, view.visible),
     }

@@ -102,8 +102,8 @@ def run_loop(
     """Drive ``trainee`` to step ``steps`` and return the last loss terms.
 
     Resumes from ``store``; saves every ``save_every`` steps, at the end and when ``stop()`` turns true (then raises
-    ``KeyboardInterrupt``). On a non-finite loss, gradient or parameter the last good state comes back with half the rate, at most
-    twice; then ``Diverged`` names the stage, the step, the first bad term and the last good step.
+    ``KeyboardInterrupt``). On a non-finite loss, gradient, parameter or moment the last good state comes back at half the rate, at
+    most twice; then ``Diverged`` names the stage, the step, the first bad term and the last good step.
     """
     loop = _Loop(trainee, steps, store or MemoryStore(), save_every)
     with _repeatable(trainee):
@@ -171,7 +171,13 @@ class _Loop:
         }
 
     def save(self) -> None:
-        """Store the state and make it the one to roll back to."""
+        """Store the state and make it the one to roll back to; if it is not sound, roll back instead.
+
+        A moment of the optimiser that overflowed would stop its parameter for good without spoiling any number that a step shows.
+        """
+        if not _finite(_moments(self.trainee.optimisers)):
+            self._roll_back("moment of the optimiser")
+            return
         self.good = copy.deepcopy(self.state())
         self.store.save(self.good)
 
@@ -234,6 +240,11 @@ class _Loop:
 
 def _parameters(optimisers: Iterable[torch.optim.Optimizer]) -> list[Tensor]:
     return [parameter for optimiser in optimisers for group in optimiser.param_groups for parameter in group["params"]]
+
+
+def _moments(optimisers: Iterable[torch.optim.Optimizer]) -> list[Tensor]:
+    kept = [value for optimiser in optimisers for state in optimiser.state.values() for value in state.values()]
+    return [value for value in kept if isinstance(value, Tensor)]
 
 
 def _numbers(losses: Mapping[str, float | Tensor]) -> dict[str, float]:

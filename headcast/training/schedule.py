@@ -31,19 +31,23 @@ HAIR_RATES = {
 }
 NETWORK_RATE = 1e-3
 TWIST_RATE = 1e-4
+LEAN_RATE = 1e-4
 
 
 @dataclass(frozen=True)
 class Schedule:
-    """How the optimisation proceeds, in shares of ``steps`` where nothing else is said.
+    """How the optimisation proceeds, in shares of ``steps`` where nothing else is said; ``views`` of them a step.
 
     ``track`` refines the pose of each training frame about the mean of all, so that frames which nobody refines still fit
     (demo at 512 px, 4,000 steps: held-out cameras +1.1 dB, held-out frames −0.1 dB). With ``supres`` Gaussians of ``channels``
     features are splatted at a quarter of ``size`` and a network draws the rest, on a GPU with bfloat16 where ``half`` is set.
+    ``swing`` lets hair move against the skull; how stiff and damped it is gets learned at ``learn_swing``, over ``swing_views``
+    views, when it is sharp enough to be seen moving.
     """
 
     steps: int
     size: int
+    views: int = 1
     seed: int = 0
     coarse: float = 0.75
     last_rate: float = 0.1
@@ -54,6 +58,8 @@ class Schedule:
     faint: float = 0.08
     track: bool = True
     swing: bool = True
+    learn_swing: float = 0.4
+    swing_views: int = 36
     supres: bool = False
     channels: int = 32
     half: bool = True

@@ -84,8 +84,8 @@ were grown in, over voxels of 1 m."""
 CELL = 275.0
 MESH_HEAD = 7e6
 """A mesh head: bytes of a cell of its lattice (``grid`` cubed), and of the rest."""
-STATE = 3.0
-"""A saved training state holds what is trained and two moments of it; it lives as long as the training does."""
+STATE = 9.0
+"""A saved training state holds what is trained and two moments of it; the last three live as long as the training does."""
 SMALL = 2e6
 """Figures, tables and pictures of a report; a log; a film."""
 

@@ -240,6 +240,20 @@ class Plan:
             owner = self._config.identity_sequence(wildcards.subject, wildcards.sequence)
         return [layout.driver_params.format(subject=wildcards.subject, sequence=owner)] if owner else []
 
+    def outlines(self, pattern: str) -> dict[str, Callable[[Wildcards], list[str]] | str]:
+        """Input ``mattes`` of a fit that outlines shape; not where another sequence gives the identity or a capture has none."""
+        if not self._config.fitting.silhouette:
+            return {}
+
+        def resolve(wildcards: Wildcards) -> list[str]:
+            with one_line():
+                calibrated = LAYOUTS[self._config.subject(wildcards.subject).reader].calibrated
+                shared = self._config.identity_sequence(wildcards.subject, wildcards.sequence)
+            return [pattern.format(subject=wildcards.subject, sequence=wildcards.sequence)] if calibrated and not shared else []
+
+        alike = not self._related and all(LAYOUTS[one.reader].calibrated for one in self._config.subjects.values())
+        return {"mattes": pattern if alike else resolve}
+
     def of_sequences(self, pattern: str) -> Callable[[Wildcards], str | list[str]] | str:
         """Input function: ``pattern`` for the sequence itself and for every extra one its avatar learns from.
 

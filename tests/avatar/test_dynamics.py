@@ -134,3 +134,15 @@ def test_time_must_not_run_backwards() -> None:
     rotations, translations, times = shake(3, 1.0)
     with pytest.raises(CaptureError, match="sort the frames"):
         simulate(groom(), rotations, translations, times.flip(0), StrandDynamics())
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
+def test_replayed_on_a_gpu_it_moves_as_on_a_cpu() -> None:
+    rotations, places, times = shake(13, 0.8)
+    moved = {}
+    for device in ("cpu", "cuda"):
+        track = (tensor.to(device) for tensor in (groom(), rotations, places, times))
+        with torch.no_grad():
+            moved[device] = simulate(*track, StrandDynamics().to(device), sphere().to(device)).cpu()
+    assert (moved["cuda"] - moved["cpu"]).abs().max() < 1e-5
+    assert (moved["cpu"][6] - moved["cpu"][0]).abs().max() > 1e-2

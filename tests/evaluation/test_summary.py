@@ -62,6 +62,16 @@ def test_means_are_over_views_of_the_group_alone() -> None:
     assert "training" not in result
 
 
+def test_moving_hair_is_held_against_rigid_hair_in_the_same_views() -> None:
+    views = [score("3", frame, psnr, (False, True)) for frame, psnr in ((8, 30.0), (9, 32.0), (10, 20.0))]
+    compared = [replace(view, hair_psnr_rigid=view.hair_psnr - gain) for view, gain in zip(views[:2], (1.0, 2.0), strict=True)]
+    motion = report([*compared, views[2]])["hair_motion"]
+    assert motion["held_out_frames"]["views"] == 2
+    assert motion["held_out_frames"]["gain_db"] == pytest.approx(1.5)
+    assert motion["held_out_frames"]["by_sequence"]["HAIR"]["psnr_rigid"] == pytest.approx(25.5)
+    assert motion["held_out_both"] == {"psnr": None, "psnr_rigid": None, "gain_db": None, "views": 0, "by_sequence": {}}
+
+
 def test_an_empty_group_is_reported_as_absent_not_as_zero() -> None:
     result = report([score("1", 0, 30.0)])
     assert result["held_out_frames"]["views"] == 0

@@ -27,18 +27,19 @@ import numpy as np
 import torch
 
 from headcast.capture.camera import Camera
-from headcast.config import Extraction, Fitting, LandmarkDetection
+from headcast.config import Extraction, LandmarkDetection, Matting
 from headcast.evaluation import stage_scores as scoring
 from headcast.evaluation.surface_scores import FaceView, expression_correlation, face_vertices, jitter_mm, score_surface
 from headcast.fitting.fit import Fitted, fit
 from headcast.formats.frames import Images, read_cameras, read_images
 from headcast.formats.ground_truth import GroundTruth, open_ground_truth
+from headcast.formats.maps import Mattes, read_mattes
 from headcast.formats.track import read_detections
 from headcast.geometry.rotations import axis_angle_to_matrix
 from headcast.heads import HeadModel, load_head_model
 from headcast.imaging.landmarks import Landmarks, consensus, eye_distances
-from headcast.stages import download, extract_frames, landmarks
-from headcast.stages.fit_head import pictures
+from headcast.stages import download, extract_frames, landmarks, matting
+from headcast.stages.fit_head import outlines, pictures
 from headcast.stages.score import rigid
 
 RECALLED_PERCENT = 5.0
@@ -70,6 +71,7 @@ class Case:
     name: str
     sequence: str
     images: Images
+    mattes: Mattes
     cameras: dict[str, Camera]
     raw: dict[str, Camera]
     detected: Landmarks
@@ -83,15 +85,16 @@ class Case:
 
 
 def prepared(capture: Capture, sequence: str, work: Path) -> Case:
-    """Extract and detect by the stages, or find what an earlier run left."""
+    """Extract, detect and matte by the stages, or find what an earlier run left."""
     folder = work / capture.subject / sequence
-    at = {name: folder / name / "manifest.json" for name in ("images", "cameras", "background", "landmarks")}
-    if not at["landmarks"].exists():
+    at = {name: folder / name / "manifest.json" for name in ("images", "cameras", "background", "landmarks", "mattes")}
+    if not at["mattes"].exists():
         source = (capture.subject, sequence, capture.root, "nersemble")
         listed = download.run(download.Inputs(*source, folder / "download.json"), Extraction(), _quiet)
         written = {name: at[name] for name in ("images", "cameras", "background")}
         extract_frames.run(extract_frames.Inputs(listed, *source, **written), Extraction(size=capture.size), _quiet)
         landmarks.run(landmarks.Inputs(at["images"], at["cameras"], at["landmarks"]), LandmarkDetection(), _quiet)
+        matting.run(matting.Inputs(at["images"], at["background"], at["mattes"]), Matting(), _quiet)
     images, truth = read_images(at["images"]), open_ground_truth(capture.root / "ground_truth")
     assert truth is not None
     geometry = truth.geometry(sequence)
@@ -100,6 +103,7 @@ def prepared(capture: Capture, sequence: str, work: Path) -> Case:
         f"{capture.subject} {sequence}",
         sequence,
         images,
+        read_mattes(at["mattes"]),
         read_cameras(at["cameras"]),
         read_cameras(at["cameras"], "raw"),
         read_detections(at["landmarks"]),
@@ -113,10 +117,10 @@ def _quiet(*_: object) -> None:
 
 
 def fitted(case: Case, model: HeadModel, detected: Landmarks) -> tuple[Landmarks, Fitted]:
-    """As the stage fits: consensus, landmarks, skin."""
+    """As the stage fits by default: consensus, landmarks, outline, skin."""
     agreed = consensus(detected, case.cameras)
-    shown = pictures(case.images, agreed.cameras) if Fitting().photometric else None
-    return agreed, fit(agreed, case.cameras, model, pictures=shown)
+    seen = {"pictures": pictures(case.images, agreed.cameras), "mattes": outlines(case.mattes, agreed.cameras)}
+    return agreed, fit(agreed, case.cameras, model, **seen)
 
 
 def measured(case: Case, model: HeadModel, agreed: Landmarks, found: Fitted) -> str:
@@ -204,7 +208,7 @@ def degraded(case: Case) -> Mapping[str, Callable[[], Landmarks]]:
 def timed(
     frames: int, capture: Capture, sequence: str, work: Path, threads: int, pipe: multiprocessing.connection.Connection
 ) -> None:
-    """In a process of its own: seconds of reading and fitting, and the most memory (MB)."""
+    """In a process of its own: seconds of reading and fitting, those of its cores, and the most memory (MB)."""
     torch.set_num_threads(threads)
     case, model = prepared(capture, sequence, work), load_head_model("open", cache=work / "open.npz")
     there = np.arange(case.images.frames)
@@ -214,9 +218,17 @@ def timed(
     for name in ("points", "dense"):
         taken[name] = taken[name] + rng.normal(0, NOISE_PX, taken[name].shape)
     agreed = consensus(replace(case.detected, **taken), case.cameras)
-    shown, start = pictures(case.images, agreed.cameras), time.perf_counter()
-    fit(agreed, case.cameras, model, pictures=lambda frame: shown(int(order[frame])))
-    pipe.send((time.perf_counter() - start, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024))
+    shown, matted = pictures(case.images, agreed.cameras), outlines(case.mattes, agreed.cameras)
+    start, busy = time.perf_counter(), time.process_time()
+    fit(
+        agreed,
+        case.cameras,
+        model,
+        pictures=lambda frame, view: shown(int(order[frame]), view),
+        mattes=lambda frame: matted(int(order[frame])),
+    )
+    spent = time.perf_counter() - start, time.process_time() - busy
+    pipe.send((*spent, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024))
 
 
 def cost(frames: int, *of: object) -> str:
@@ -226,9 +238,9 @@ def cost(frames: int, *of: object) -> str:
     child = context.Process(target=timed, args=(frames, *of, there))
     child.start()
     there.close()
-    seconds, megabytes = here.recv()
+    seconds, of_cores, megabytes = here.recv()
     child.join()
-    return f"| {frames} | {seconds:.1f} | {megabytes:.0f} |"
+    return f"| {frames} | {seconds:.1f} | {of_cores:.1f} | {megabytes:.0f} |"
 
 
 def main() -> None:
@@ -256,7 +268,7 @@ def main() -> None:
         case = prepared(capture, given.sequences[0], given.work)
         for name, made in degraded(case).items():
             print(f"| {case.name} | {name} | {measured(case, first, *fitted(case, first, made()))} |", flush=True)
-    print("\n| frames × views | s | MB |\n|---|---|---|", flush=True)
+    print("\n| frames × views | s | s of all cores | MB |\n|---|---|---|---|", flush=True)
     for frames in (SHORT, LONG):
         print(cost(frames, captures[0], given.sequences[0], given.work, given.threads), flush=True)
 

@@ -6,15 +6,17 @@ from dataclasses import replace
 from functools import cache
 
 import numpy as np
+import pytest
 import torch
 from scipy.spatial.transform import Rotation
 
 from headcast.capture.camera import Camera
+from headcast.fitting import photometric
 from headcast.fitting.fit import Fitted, fit
 from headcast.fitting.normal import State, Weights
 from headcast.fitting.observations import observe
 from headcast.fitting.patches import Grey, choose, look, mean_looks, reduced
-from headcast.fitting.photometric import refine
+from headcast.fitting.photometric import refine, spread
 from headcast.heads.model import HeadParameters, neutral_parameters
 from headcast.imaging.landmarks import Landmarks
 from headcast.rendering.mesh import interpolate, rasterize
@@ -87,7 +89,8 @@ def true_state() -> State:
 
 def greys(state: State) -> list[list[Grey]]:
     places, _ = choose(loaded_head(), state.identity).placed(state)
-    return reduced(lambda frame: film()[frame], list(cameras().values()), places)
+    views = list(cameras().values())
+    return list(reduced(lambda frame, view: film()[frame][view], views, dict(enumerate(places)), range(len(views))).values())
 
 
 def test_a_frame_that_is_out_of_place_is_told_by_how_much() -> None:
@@ -106,7 +109,7 @@ def test_a_frame_that_is_out_of_place_is_told_by_how_much() -> None:
 def test_landmarks_that_lag_are_set_right() -> None:
     head = loaded_head()
     by_landmarks = fit(detected(), cameras(), head, max_iterations=15)
-    refined = fit(detected(), cameras(), head, max_iterations=15, pictures=lambda frame: film()[frame])
+    refined = fit(detected(), cameras(), head, max_iterations=15, pictures=lambda frame, view: film()[frame][view])
     assert turned_wrong_deg(by_landmarks) > 0.6
     assert turned_wrong_deg(refined) < 0.35 * turned_wrong_deg(by_landmarks)
     torch.testing.assert_close(refined.parameters.identity, by_landmarks.parameters.identity)
@@ -116,24 +119,48 @@ def test_landmarks_that_lag_are_set_right() -> None:
 
 
 def test_what_covers_the_skin_does_not_move_it() -> None:
-    def covered(frame: int) -> list[np.ndarray]:
+    def covered(frame: int, view: int) -> np.ndarray:
         """From the third frame on something lies over the upper half of the face."""
-        views = [view.copy() for view in film()[frame]]
+        shown = film()[frame][view].copy()
         noise = np.random.default_rng(frame).integers(0, 255, (SIZE // 2, SIZE, 3), dtype=np.uint8)
-        for view in views if frame >= 2 else []:
-            view[: SIZE // 2 - 20] = noise[: SIZE // 2 - 20]
-        return views
+        if frame >= 2:
+            shown[: SIZE // 2 - 20] = noise[: SIZE // 2 - 20]
+        return shown
 
     by_landmarks = fit(detected(), cameras(), loaded_head(), max_iterations=15)
     refined = fit(detected(), cameras(), loaded_head(), max_iterations=15, pictures=covered)
     assert turned_wrong_deg(refined) < 0.6 * turned_wrong_deg(by_landmarks)
 
 
+def test_the_frames_between_follow_by_some_of_the_views(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(photometric, "KEY_FRAMES", 4)
+    monkeypatch.setattr(photometric, "FOLLOWING_VIEWS", 4)
+    asked = set()
+
+    def shown(frame: int, view: int) -> np.ndarray:
+        asked.add((frame, view))
+        return film()[frame][view]
+
+    refined = fit(detected(), cameras(), loaded_head(), max_iterations=15, pictures=shown)
+    assert turned_wrong_deg(refined) < 0.5 * turned_wrong_deg(fit(detected(), cameras(), loaded_head(), max_iterations=15))
+    views = {frame: {view for which, view in asked if which == frame} for frame in range(FRAMES)}
+    assert sorted(len(seen) for seen in views.values()) == [4, 4, *[len(cameras())] * 4]
+
+
+def test_few_views_are_spread_about_the_middle_one() -> None:
+    views = list(cameras().values())
+    chosen = spread(views, np.zeros(3), 3)
+    sight = np.stack([camera.center / np.linalg.norm(camera.center) for camera in views])
+    assert int((sight @ sight.mean(axis=0)).argmax()) in chosen
+    assert (sight[chosen] @ sight[chosen].T - 2 * np.eye(3)).max() < np.median(sight @ sight.T)
+    assert spread(views, np.zeros(3), 99) == list(range(len(views)))
+
+
 def test_few_views_or_pictures_without_a_pattern_leave_the_fit_as_it_is() -> None:
     state, head = true_state(), loaded_head()
     observations, views = observe(detected(), cameras(), head), list(cameras().values())
-    assert refine(state, observations, Weights(), lambda frame: film()[frame], views[:3], head) is state
-    plain = [np.full((SIZE, SIZE, 3), 90, np.uint8)] * len(views)
+    assert refine(state, observations, Weights(), lambda frame, view: film()[frame][view], views[:3], head) is state
+    plain = np.full((SIZE, SIZE, 3), 90, np.uint8)
     fitted = fit(detected(), cameras(), head, max_iterations=15)
-    blank = fit(detected(), cameras(), head, max_iterations=15, pictures=lambda frame: plain)
+    blank = fit(detected(), cameras(), head, max_iterations=15, pictures=lambda *_: plain)
     assert np.abs(turned_wrong_deg(blank) - turned_wrong_deg(fitted)) < 0.1

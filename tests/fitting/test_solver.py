@@ -10,7 +10,7 @@ from headcast.errors import HeadcastError
 from headcast.fitting.embedding import embed, mirror_pairs, symmetric
 from headcast.fitting.normal import State, System, Weights, assemble
 from headcast.fitting.observations import Observations
-from headcast.fitting.solver import SECOND_DIFFERENCE, solve
+from headcast.fitting.solver import SECOND_DIFFERENCE, Held, solve, within_bounds
 from headcast.heads.surface_points import PointBasis
 from headcast.imaging.landmarks import projections, reproject
 from tests.fitting.ring import ring
@@ -59,7 +59,8 @@ def test_arrow_solver_equals_a_dense_solve() -> None:
     framed = blocks @ blocks.transpose(0, 2, 1) + np.eye(size)
     mixed, smooth = rng.normal(size=(FRAMES, shared, size)) * 0.3, rng.uniform(0.1, 1, size)
     system = System(20 * np.eye(shared), framed, mixed, rng.normal(size=shared), np.zeros((FRAMES, size)), 0.0)
-    gradient, held = rng.normal(size=(FRAMES, size)), np.zeros((FRAMES, size), dtype=bool)
+    gradient = rng.normal(size=(FRAMES, size))
+    held = np.zeros((FRAMES, size), dtype=bool), np.zeros((FRAMES, size))
     dense = np.zeros((shared + FRAMES * size,) * 2)
     dense[:shared, :shared] = system.shared
     for f in range(FRAMES):
@@ -73,8 +74,35 @@ def test_arrow_solver_equals_a_dense_solve() -> None:
     expected = np.linalg.solve(dense, -np.concatenate([system.shared_gradient, gradient.reshape(-1)]))
     found = solve(system, smooth, gradient, held, 0.0)
     np.testing.assert_allclose(np.concatenate([found[0], found[1].reshape(-1)]), expected, atol=1e-6)
-    held[1, 2] = True
-    assert abs(solve(system, smooth, gradient, held, 0.0)[1][1, 2]) < 1e-9
+    assert not found[2].any()
+    held[0][1, 2], held[1][1, 2] = True, 0.3
+    step, moved, left = solve(system, smooth, gradient, held, 0.0)
+    assert moved[1, 2] == pytest.approx(0.3, abs=1e-8)
+    remains = dense @ np.concatenate([step, moved.reshape(-1)]) - dense @ expected
+    np.testing.assert_allclose(remains[shared:].reshape(left.shape), left, atol=1e-4)
+
+
+def test_a_step_within_bounds_is_the_least_of_its_parabola() -> None:
+    rng, size = np.random.default_rng(2), 6
+    root = rng.normal(size=(FRAMES * size, FRAMES * size))
+    normal, gradient = root @ root.T / len(root) + 0.2 * np.eye(len(root)), rng.normal(size=(FRAMES, size))
+    code = rng.choice([0.0, 0.05, 0.5, 1.0], (FRAMES, size))
+    still = np.tile(np.eye(3), (FRAMES, 1, 1)), np.zeros((FRAMES, 3)), 1.0
+    state = State(np.zeros(1), code, *still)
+
+    def solved(held: Held) -> tuple[None, np.ndarray, np.ndarray]:
+        fixed, step = held[0].reshape(-1), held[1].reshape(-1).copy()
+        right = -gradient.reshape(-1) - normal[:, fixed] @ step[fixed]
+        step[~fixed] = np.linalg.solve(normal[np.ix_(~fixed, ~fixed)], right[~fixed])
+        left = np.where(fixed, normal @ step + gradient.reshape(-1), 0.0)
+        return None, step.reshape(gradient.shape), left.reshape(gradient.shape)
+
+    _, step = within_bounds(solved, state, gradient)
+    found, after = code + step, (normal @ step.reshape(-1)).reshape(gradient.shape) + gradient
+    at_lower, at_upper = found < 1e-9, found > 1 - 1e-9
+    assert found.min() > -1e-9 and found.max() < 1 + 1e-9 and at_lower.any() and at_upper.any()
+    assert after[at_lower].min() > 0 > after[at_upper].max()
+    np.testing.assert_allclose(after[~(at_lower | at_upper)], 0, atol=1e-9)
 
 
 def test_embedding_finds_points_of_the_surface_and_mirror_partners() -> None:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 import torch
 
 from headcast.errors import HeadcastError
-from headcast.formats.state import fingerprint, open_store
+from headcast.formats.state import RING, fingerprint, open_store
 
 STATE = {"index": 3, "x": torch.arange(4.0)}
 
@@ -33,11 +34,38 @@ def test_resume_training_false_forgets(tmp_path: Path) -> None:
         assert store.load() is None
 
 
-def test_a_damaged_state_starts_anew(tmp_path: Path) -> None:
+def cut(path: Path) -> None:
+    path.write_bytes(path.read_bytes()[:50])
+
+
+def flip(path: Path) -> None:
+    """One bit of the numbers changes; the file reads as before."""
+    data = bytearray(path.read_bytes())
+    place = data.index(torch.arange(4.0).numpy().tobytes())
+    data[place + 7] ^= 1
+    path.write_bytes(data)
+
+
+@pytest.mark.parametrize("damage", [cut, flip])
+def test_a_damaged_state_gives_way_to_the_one_before(tmp_path: Path, damage: Callable[[Path], None]) -> None:
+    with open_store(tmp_path, "a") as store:
+        for index in range(5):
+            store.save({**STATE, "index": index})
+        assert sorted(path.name for path in tmp_path.glob("*.pt")) == sorted(RING)
+        for expected in (4, 3, 2):
+            loaded = store.load()
+            assert loaded is not None and loaded["index"] == expected
+            damage(store.paths[4 - expected])
+        assert store.load() is None
+        store.clear()
+        assert not list(tmp_path.glob("*.pt"))
+
+
+def test_a_kill_between_two_saves_loses_nothing(tmp_path: Path) -> None:
     with open_store(tmp_path, "a") as store:
         store.save(STATE)
-        store.path.write_bytes(store.path.read_bytes()[:50])
-        assert store.load() is None
+        store.paths[0].replace(store.paths[1])
+        assert store.load() is not None
 
 
 def test_there_is_never_a_second_writer(tmp_path: Path) -> None:

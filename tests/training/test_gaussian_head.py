@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import replace
 
 import numpy as np
@@ -14,12 +15,14 @@ from headcast.avatar.gaussian_head import GaussianHead
 from headcast.avatar.super_resolution import SuperResolution
 from headcast.geometry.rotations import axis_angle_to_matrix
 from headcast.heads.model import HeadParameters
-from headcast.training.gaussian_head import JointTrainee, composited, train_avatar
-from headcast.training.hair import sway
+from headcast.training.avatar import train_avatar
+from headcast.training.gaussian_head import JointTrainee, composited
+from headcast.training.hair import stiff, sway
 from headcast.training.loop import MemoryStore
 from headcast.training.samples import Views
 from headcast.training.schedule import Schedule
 from headcast.training.seeding import look, seed_head
+from headcast.training.together import ALONE, Together
 from tests.ball import UNITS, ball_avatar, camera, canonical_ball, tuft
 
 SIZE, FRAMES, CAMERAS, HELD_CAMERA, HELD_FRAME = 32, 3, 5, 2, 2
@@ -92,16 +95,19 @@ def train(views: Views, steps: int = 30, *, supres: bool = False, **options: obj
     return train_avatar(views, CANONICAL, None, hair, UNITS, schedule, gaussians=300, **options)
 
 
-def trainee_of(views: Views, device: str = "cpu", supres: bool = False) -> JointTrainee:
+def trainee_of(
+    views: Views, device: torch.device | str = "cpu", supres: bool = False, batch: int = 1, together: Together = ALONE
+) -> JointTrainee:
     known = views.subset(views.training_indices())
     random = torch.Generator().manual_seed(0)
-    schedule = Schedule(steps=30, size=views.size[0], coarse=0.0, supres=supres, channels=12, half=False)
+    schedule = Schedule(steps=30, size=views.size[0], views=batch, coarse=0.0, supres=supres, channels=12, half=False)
     head = GaussianHead.from_seeds(seed_head(known, CANONICAL, None, 300, random), CANONICAL, random, schedule.detail)
     network = None
     if supres:
         network = SuperResolution(schedule.channels, width=16)
         network.reset(random)
-    return JointTrainee(known, CANONICAL, head, tuft(detail=schedule.detail), None, None, schedule, device, network)
+    hair = tuft(detail=schedule.detail)
+    return JointTrainee(known, CANONICAL, head, hair, stiff(), None, schedule, device, network, together=together)
 
 
 @pytest.fixture(scope="module")
@@ -208,11 +214,12 @@ def test_a_recorded_step_equals_one_that_is_not(supres: bool) -> None:
     for index in range(3):
         terms = recorded.step(index)
         level = plain.levels[plain.schedule.splatted]
-        for parameter in plain.head.parameters():
+        for parameter in (*plain.head.parameters(), plain.swinging.leaning.slopes):
             parameter.grad = None
         expected = plain._work(level, plain.sharp)(*plain._numbers(level, index, plain.sharp))
         assert all(abs(terms[name] - float(value)) < 1e-4 for name, value in expected.items())
-        for one, two in zip(recorded.head.parameters(), plain.head.parameters(), strict=True):
+        both = [(*trainee.head.parameters(), trainee.swinging.leaning.slopes) for trainee in (recorded, plain)]
+        for one, two in zip(*both, strict=True):
             assert (one.grad - two.grad).norm() <= 1e-3 * two.grad.norm() + 1e-9
 
 
@@ -238,6 +245,31 @@ def test_training_splats_with_warp_whatever_is_installed(views: Views, monkeypat
     monkeypatch.setattr("headcast.rendering.splat.choose", choose)
     trainee_of(views).step(0)
     assert asked == ["warp"], "only warp's kernels can be recorded"
+
+
+def test_what_is_seen_says_how_hair_moves(views: Views) -> None:
+    """The filmed hair is rigid with the ball: hair that starts loose and leaning becomes stiffer and stands up again."""
+    trainee = trainee_of(views)
+    motion = trainee.swinging
+    with torch.no_grad():
+        motion.dynamics.log_stiffness.fill_(math.log(300.0))
+        motion.dynamics.log_damping.fill_(math.log(4.0))
+        motion.leaning.slopes[:, :, 1, 0] = 0.03
+    motion.learn(trainee.hair.points.detach(), trainee._misfit)
+    assert motion.dynamics.values()["stiffness"] > 450
+    before = motion.lag.clone()
+    trainee.load_state_dict(trainee.state_dict())
+    assert torch.equal(motion.lag, before)
+    for index in range(8):
+        trainee.step(index)
+        trainee.optimisers[0].step()
+        trainee.optimisers[0].zero_grad()
+    assert motion.leaning.slopes[:, -1, 1, 0].mean() < 0.027
+
+
+def test_without_swing_hair_is_rigid(views: Views) -> None:
+    avatar = train_avatar(views, CANONICAL, None, tuft(), UNITS, Schedule(3, SIZE, swing=False), gaussians=100)
+    assert avatar.dynamics is None
 
 
 def test_sway_is_nothing_at_the_start_and_without_dynamics(views: Views) -> None:

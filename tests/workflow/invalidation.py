@@ -30,8 +30,8 @@ MESH = _own("train_mesh_head") | GROWN
 DOCTOR = _each("doctor")
 ORIENTATION = _each("orientation_maps") | DOCTOR | GROWN
 MASKS = _each("hair_masks", "orientation_maps") | DOCTOR | MESH
-MATTING = _each("matting") | MASKS
 FIT = _each("fit_head") | MASKS
+MATTING = _each("matting") | FIT
 LANDMARKS = _each("landmarks") | FIT
 FRAMES = _each("extract_frames") | MATTING | LANDMARKS
 AFTER: dict[str, frozenset[str]] = {
@@ -281,6 +281,7 @@ SETTINGS = (
     setting("matting", "{half: true}", "matting"),
     setting("landmarks", "{min_confidence: 0.4}", "landmarks"),
     setting("fitting", "{max_iterations: 50}", "fit_head"),
+    setting("fitting", "{silhouette: false}", "fit_head"),
     setting("hair_masks", "{batch: 2}", "hair_masks"),
     setting("orientation_maps", "{angles: 48}", "orientation_maps"),
     setting("orientation_maps", "{gpu: true}", "orientation_maps"),
@@ -292,6 +293,8 @@ SETTINGS = (
     row("a setting", "`hair: {initialiser: file, file: …}`", strands_of_a_file, "grow_hair"),
     setting("training", "{seed: 1}", "train_avatar"),
     setting("training", "{save_every: 10}", "train_avatar"),
+    setting("training", "{hair_motion: rigid}", "train_avatar"),
+    setting("training", "{weights: {anchor: 0.01}}", "train_avatar"),
     setting("held_out", "{frames_fraction: 0.5}", "train_mesh_head"),
     setting("held_out", '{cameras: ["222200037"]}', "train_mesh_head"),
     setting("evaluation", "{picture_frames: 1}", "evaluate"),
@@ -387,8 +390,8 @@ PRODUCTS = (
         "a product",
         "`mattes/manifest.json`",
         appended("own/mattes/manifest.json", " "),
-        "`hair_masks` … of that sequence",
-        _own("hair_masks", "orientation_maps", "doctor") | MESH,
+        "`fit_head` … of those that share its identity",
+        SHARED,
     ),
     row("a product", "the date of `mattes/manifest.json`", touched("own/mattes/manifest.json")),
     row("a product", "`mattes/manifest.json` is removed", removed("own/mattes/manifest.json")),

@@ -83,7 +83,7 @@ def test_targets_plan_every_pair_and_what_all_share_once(three: Path, tmp_path: 
 def test_a_shared_head_shape_is_fitted_once_and_lent(three: Path, tmp_path: Path) -> None:
     lent = asked(three, subjects='{"017-116": {identity: HAIR}, "!demo": {}}')
     counts = planned(tmp_path, *lent, "results/017/FREE/params/manifest.json")
-    assert counts == {"fit_head": 2, "landmarks": 2, "extract_frames": 2, "download": 2, "head_model": 1}
+    assert counts == {"fit_head": 2, "landmarks": 2, "extract_frames": 2, "download": 2, "matting": 1, "head_model": 1}
 
 
 def test_batches_cover_everything_once(three: Path, tmp_path: Path) -> None:

@@ -65,6 +65,20 @@ def test_by_default_no_file_package_or_gpu_is_asked_for_and_labels_follow_the_fi
     assert plan.by_fit(surface="pattern") == {"surface": "pattern"}
 
 
+def test_outlines_shape_what_has_mattes_and_an_identity_of_its_own() -> None:
+    def asked(config: dict[str, object], subject: str, sequence: str) -> list[str]:
+        resolve = Plan(load_config(config, gpu=False)).outlines("{subject}/{sequence}/mattes")["mattes"]
+        assert callable(resolve)
+        return resolve(SimpleNamespace(subject=subject, sequence=sequence))  # type: ignore[arg-type]
+
+    assert asked({}, "demo", "HAIR") == ["demo/HAIR/mattes"] and asked({}, "demo", "EXP-1-head") == []
+    actor = {"subjects": {"demo": {"data_root": "assets/demo"}, "actor": {"reader": "monocular", "data_root": "videos"}}}
+    assert asked(actor, "actor", "TALK") == [] and asked(actor, "demo", "EXP-1-head") == ["demo/EXP-1-head/mattes"]
+    alone = {"subjects": {"demo": {"data_root": "assets/demo"}}}
+    assert Plan(load_config(alone, gpu=False)).outlines("pattern") == {"mattes": "pattern"}
+    assert Plan(load_config({"fitting": {"silhouette": False}}, gpu=False)).outlines("pattern") == {}
+
+
 def test_a_network_asks_for_its_files_and_a_gpu_and_its_labels_for_no_fit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     chosen = load_config({"hair_masks": {"backend": "matte_anything"}}, gpu=False)

@@ -1,0 +1,34 @@
+"""The weights of the objective: documented with their defaults, and what a setting says is what counts."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import asdict
+from pathlib import Path
+from typing import get_args
+
+import pytest
+from pydantic import ValidationError
+
+from headcast.config import Term, Training
+from headcast.stages.train_avatar import scheduled
+from headcast.training.joint import Weights
+
+DOCS = Path(__file__).parents[2] / "docs/hair.md"
+
+
+def test_the_documentation_lists_every_weight_with_its_default() -> None:
+    rows = re.findall(r"^\| `(\w+)` \| ([\d.]+) \| .+ \| (.+) \|$", DOCS.read_text(encoding="utf-8"), re.MULTILINE)
+    assert {name: float(value) for name, value, _ in rows} == asdict(Weights())
+    assert set(get_args(Term)) == set(asdict(Weights()))
+
+
+def test_a_setting_is_what_counts() -> None:
+    found = scheduled(Training(weights={"anchor": 0.5}, hair_motion="rigid", steps=7))
+    assert (found.weights.anchor, found.weights.smooth) == (0.5, Weights().smooth)
+    assert not found.swing and found.steps == 7 and scheduled(Training()).swing
+
+
+def test_a_term_that_does_not_exist_is_refused() -> None:
+    with pytest.raises(ValidationError, match="weights"):
+        Training(weights={"ankor": 0.5})
