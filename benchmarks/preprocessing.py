@@ -80,7 +80,7 @@ def fit(at: Folder) -> tuple[float, float]:
     from headcast.stages import fit_head
 
     load_head_model("open", at.root / "open.npz")
-    inputs = fit_head.Inputs(at.images, at.cameras, at.landmarks, at.root / "open.npz", at.params, at.surface)
+    inputs = fit_head.Inputs(at.images, at.cameras, at.landmarks, at.root / "open.npz", at.params, at.surface, mattes=at.mattes)
     return seconds(lambda: fit_head.run(inputs, Fitting(), quiet))
 
 

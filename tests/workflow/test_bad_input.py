@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
+import numpy as np
 import pytest
 
-from tests.capture import test_nersemble as raw
+from tests.capture import broken_raw as raw
 from tests.capture.test_nersemble import capture_template
 
 from .test_plan import snakemake
@@ -25,10 +27,10 @@ def truncated(root: Path) -> None:
 @pytest.mark.parametrize(
     ("damage", "names"),
     [
-        (raw.damage_missing_video, "cam_222200037.mp4"),
+        (lambda root: raw.film(root).unlink(), "cam_222200037.mp4"),
         (truncated, "cam_222200037.mp4"),
-        (raw.damage_swapped, "camera-to-world"),
-        (raw.damage_empty_background, "BACKGROUND/image_222200036.jpg"),
+        (lambda root: raw.edit(raw.params(root), partial(raw.of_all, np.linalg.inv)), "camera-to-world"),
+        (lambda root: raw.plate(root).unlink(), "BACKGROUND/image_222200037.jpg"),
     ],
 )
 def test_damage_is_named_and_nothing_is_left_behind(
