@@ -5,7 +5,8 @@ a second run finds them again, and fitted as ``fit_head`` fits; what is worse is
 
 * removed: 30 % of all detected points of every view, chosen anew in each, the 68 and the dense ones each by themselves;
 * outliers: 10 % of them thrown 15 to 60 % of the eye distance to any side;
-* views: some of the cameras, spread evenly over the azimuth; one is the most frontal.
+* views: some of the cameras, spread evenly over the azimuth; one is the most frontal;
+* landmarks alone, no outline, no skin: what `silhouette` and `photometric` bring.
 
 ``recall`` is the share of views in sight, of all cameras, in which the fitted inner landmarks, projected, lie within 5 % of the
 eye distance of the true ones in the mean. Time and memory: a fresh process reads images and landmarks and fits on ``--threads``
@@ -46,6 +47,7 @@ RECALLED_PERCENT = 5.0
 REMOVED, THROWN, THROW = 0.3, 0.1, (0.15, 0.6)
 VIEWS = (1, 2, 4, 8)
 LONG, SHORT, NOISE_PX = 300, 10, 0.5
+LESS = {"landmarks alone": ("mattes", "pictures"), "no outline": ("mattes",), "no skin": ("pictures",)}
 HEADER = "median mm | p90 mm | reprojection % | expression r | jitter mm | recall"
 
 
@@ -116,11 +118,11 @@ def _quiet(*_: object) -> None:
     """Report nothing."""
 
 
-def fitted(case: Case, model: HeadModel, detected: Landmarks) -> tuple[Landmarks, Fitted]:
-    """As the stage fits by default: consensus, landmarks, outline, skin."""
+def fitted(case: Case, model: HeadModel, detected: Landmarks, *without: str) -> tuple[Landmarks, Fitted]:
+    """As the stage fits by default: consensus, landmarks, outline (of the ``mattes``), skin (of the ``pictures``)."""
     agreed = consensus(detected, case.cameras)
     seen = {"pictures": pictures(case.images, agreed.cameras), "mattes": outlines(case.mattes, agreed.cameras)}
-    return agreed, fit(agreed, case.cameras, model, **seen)
+    return agreed, fit(agreed, case.cameras, model, **{name: shown for name, shown in seen.items() if name not in without})
 
 
 def measured(case: Case, model: HeadModel, agreed: Landmarks, found: Fitted) -> str:
@@ -243,6 +245,24 @@ def cost(frames: int, *of: object) -> str:
     return f"| {frames} | {seconds:.1f} | {of_cores:.1f} | {megabytes:.0f} |"
 
 
+def accuracy(captures: list[Capture], sequences: list[str], models: Mapping[str, HeadModel], work: Path) -> None:
+    """Print the first two tables."""
+    print(f"\n| sequence | model | {HEADER} |\n|{'---|' * 8}", flush=True)
+    for capture in captures:
+        for sequence in sequences:
+            case = prepared(capture, sequence, work)
+            for name, model in models.items():
+                print(f"| {case.name} | {name} | {measured(case, model, *fitted(case, model, case.detected))} |", flush=True)
+    print(f"\n| sequence | what the fit gets | {HEADER} |\n|{'---|' * 8}", flush=True)
+    first = next(iter(models.values()))
+    for capture in captures:
+        case = prepared(capture, sequences[0], work)
+        for name, made in degraded(case).items():
+            print(f"| {case.name} | {name} | {measured(case, first, *fitted(case, first, made()))} |", flush=True)
+        for name, without in LESS.items():
+            print(f"| {case.name} | {name} | {measured(case, first, *fitted(case, first, case.detected, *without))} |", flush=True)
+
+
 def main() -> None:
     """Print the tables."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -252,22 +272,13 @@ def main() -> None:
     parser.add_argument("--assets", type=Path, default=Path(), help="the folder that holds assets/")
     parser.add_argument("--work", type=Path, default=Path("results/fit_table"))
     parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--costs", action="store_true", help="only time and memory")
     given = parser.parse_args()
     torch.set_num_threads(given.threads)
     captures = given.capture or [Capture("demo", Path("assets/demo"), 512)]
-    models = {name: load_head_model(name, given.work / f"{name}.npz", given.assets) for name in given.models}
-    print(f"\n| sequence | model | {HEADER} |\n|{'---|' * 8}", flush=True)
-    for capture in captures:
-        for sequence in given.sequences:
-            case = prepared(capture, sequence, given.work)
-            for name, model in models.items():
-                print(f"| {case.name} | {name} | {measured(case, model, *fitted(case, model, case.detected))} |", flush=True)
-    print(f"\n| sequence | what the fit gets | {HEADER} |\n|{'---|' * 8}", flush=True)
-    first = next(iter(models.values()))
-    for capture in captures:
-        case = prepared(capture, given.sequences[0], given.work)
-        for name, made in degraded(case).items():
-            print(f"| {case.name} | {name} | {measured(case, first, *fitted(case, first, made()))} |", flush=True)
+    if not given.costs:
+        models = {name: load_head_model(name, given.work / f"{name}.npz", given.assets) for name in given.models}
+        accuracy(captures, given.sequences, models, given.work)
     print("\n| frames × views | s | s of all cores | MB |\n|---|---|---|---|", flush=True)
     for frames in (SHORT, LONG):
         print(cost(frames, captures[0], given.sequences[0], given.work, given.threads), flush=True)
