@@ -192,7 +192,7 @@ class Training(Section):
     processes: Annotated[int, Field(ge=1, le=16)] = 1
     half: bool = True
     children: Annotated[int, Field(ge=0, le=20)] = 0
-    hair_motion: Literal["learned", "rigid"] = "learned"
+    hair_motion: Literal["swing", "lean", "rigid"] = "swing"
     weights: dict[Term, Annotated[float, Field(ge=0)]] = {}
     resume_training: bool = True
     save_every: Annotated[int, Field(ge=1)] = 100

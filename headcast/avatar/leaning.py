@@ -19,7 +19,8 @@ from headcast.errors import BadFile
 from headcast.geometry.neighbours import nearest
 from headcast.geometry.rotations import matrix_to_axis_angle
 
-GUIDES, KNOTS, NEIGHBOURS = 128, 4, 4
+GUIDES, KNOTS, NEIGHBOURS = 16, 2, 4
+MILLIMETRE = 1e-3
 LEAST_TURN = 0.02
 """A head that turns less (rad) about an axis tells nothing about how hair leans then."""
 SOFTENING = 0.004
@@ -83,6 +84,10 @@ class Leaning(nn.Module):
     def turns(self, rotations: Float[Tensor, "*f 3 3"]) -> Float[Tensor, "*f 3"]:
         """Turns of the skull against the reference (axis-angle, skull axes), held within the reach, in units of the usual one."""
         return matrix_to_axis_angle(self.reference.T @ rotations).clamp(self.reach[0], self.reach[1]) / self.usual
+
+    def steepness(self) -> Float[Tensor, ""]:
+        """Mean squared displacement at the usual turns, mm²."""
+        return (self.slopes / MILLIMETRE).square().mean()
 
     def blend(self, roots: Float[Tensor, "S 3"]) -> Blend:
         """The guides nearest to each root, by inverse squared distance."""

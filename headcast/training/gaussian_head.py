@@ -85,7 +85,7 @@ class JointTrainee:
         self.motions = self._all_motions()
         self.swinging: HairMotion | None = None
         if self.hair is not None and dynamics is not None:
-            self.swinging = HairMotion(views, self.canonical, self.hair.points.detach(), dynamics, self.inside)
+            self.swinging = HairMotion(views, self.canonical, self.hair.points.detach(), dynamics, self.inside, schedule.lean)
         self._recordings: dict[int, Recording] = {}
         self._optimiser = torch.optim.Adam(self._groups(), lr=1e-3, eps=1e-15, fused=self.device.type == "cuda")
 
@@ -98,7 +98,7 @@ class JointTrainee:
             groups.append({"params": [self.twist], "lr": TWIST_RATE})
         if self.hair is not None:
             groups += [{"params": [getattr(self.hair, name)], "lr": rate} for name, rate in HAIR_RATES.items()]
-        if self.swinging is not None:
+        if self.swinging is not None and self.swinging.leaning is not None:
             groups.append({"params": [self.swinging.leaning.slopes], "lr": LEAN_RATE})
         return [{**group, "base": group["lr"]} for group in groups if all(p.numel() for p in group["params"])]
 
@@ -154,8 +154,7 @@ class JointTrainee:
         layers = [self.head.gaussians(self.canonical, motion, center)]
         if self.hair is not None:
             points = self.hair.points if self.swinging is None else self.hair.points + self.swinging(view.frame)
-            placed = skull_to_world(points, motion.rotation.detach(), motion.translation.detach())
-            layers.append(self.hair.gaussians(placed, center))
+            layers.append(self.hair.gaussians(skull_to_world(points, motion.rotation, motion.translation), center))
         height, width = view.matte.shape
         return splat(layers, view.world_to_camera, view.K, width, height, backend="warp")  # the one that can be recorded
 
@@ -237,8 +236,8 @@ class JointTrainee:
         terms = image_terms(picture, view, weights) | head_terms(self.head, weights) | more
         if self.hair is not None and self.inside is not None:
             terms |= hair_terms(self.hair, self.inside, weights)
-        if self.swinging is not None:
-            terms["lean"] = weights.lean * self.swinging.steepness()
+        if self.swinging is not None and self.swinging.leaning is not None:
+            terms["lean"] = weights.lean * self.swinging.leaning.steepness()
         if self.schedule.track:
             terms["twist"] = weights.twist * ((self.twist[:, :3] * 0.1).square().mean() + self.twist[:, 3:].square().mean())
         total = torch.stack(list(terms.values())).sum()
@@ -260,8 +259,17 @@ class JointTrainee:
         share = index / max(schedule.steps, 1)
         if schedule.move_first <= share <= schedule.move_last and (index + 1) % schedule.move_every == 0:
             self._move()
-        if self.hair is not None and self.swinging is not None and index + 1 == round(schedule.learn_swing * schedule.steps):
-            self.swinging.learn(self.hair.points.detach(), self._misfit)
+        if index + 1 == round(schedule.learn_swing * schedule.steps):
+            self._learn_swing()
+
+    @torch.no_grad()
+    def _learn_swing(self) -> None:
+        """The dynamics that fit the views best as everything is now, the same in all processes."""
+        if self.hair is None or self.swinging is None:
+            return
+        self.swinging.learn(self.hair.points.detach(), self._misfit)
+        self.together.average(self.swinging.dynamics.scalars().values())
+        self.swinging.renew()
 
     @torch.no_grad()
     def _misfit(self) -> float:

@@ -11,10 +11,9 @@ from torch import Tensor, nn
 from headcast.avatar.canonical import CanonicalHead, skull_track
 from headcast.avatar.distance_grid import SignedDistanceGrid
 from headcast.avatar.dynamics import StrandDynamics, search, simulate
-from headcast.avatar.leaning import Blend, Leaning
+from headcast.avatar.leaning import Leaning
 from headcast.training.samples import Views, pick
 
-MILLIMETRE = 1e-3
 ROUNDS, FACTOR = 2, 2.5
 """How stiffness, damping and so on are searched for: in rounds of steps by a factor, smaller by its root in each."""
 
@@ -43,13 +42,12 @@ def stiff() -> StrandDynamics:
 class HairMotion(nn.Module):
     """The motion of hair against the skull while it is being learned.
 
-    Trainable is how far it leans. ``lag`` F S P 3 (m, skull frame) is what inertia and weight do in every frame to the strands
-    ``swung``, as the ``dynamics`` are: constant for the optimiser, renewed by ``learn``. Both add up.
+    ``lag`` F S P 3 (m, skull frame) is what inertia and weight do in every frame to the strands ``swung``, as the ``dynamics`` are:
+    constant for the optimiser, renewed by ``learn``. How far hair leans, where it may, is trainable; both add up.
     """
 
     swung: Float[Tensor, "S P 3"]
     lag: Float[Tensor, "F S P 3"]
-    turns: Float[Tensor, "F 3"]
 
     def __init__(
         self,
@@ -58,28 +56,27 @@ class HairMotion(nn.Module):
         points: Float[Tensor, "S P 3"],
         dynamics: StrandDynamics,
         inside: SignedDistanceGrid | None,
+        leans: bool,
     ) -> None:
-        """Hair that rests at ``points`` (m, skull frame) and can lean as far as the head turns in the frames of ``views``."""
+        """Hair that rests at ``points`` (m, skull frame); if it ``leans``, then as far as the head turns in frames of ``views``."""
         super().__init__()
         self._views, self._inside = views, inside
         rotations = skull_track(views.parameters)[0].to(points)
-        leaning = dynamics.leaning
-        if leaning is None:
+        self.dynamics, self.leaning = dynamics.to(points.device).changed({}, None), None
+        if leans:
             seen = rotations[torch.unique(views.frame).to(points.device)]
-            leaning = Leaning.for_track(points[:, 0], canonical.reference_rotation, seen)
-        self.dynamics, self.leaning = dynamics.to(points.device).changed({}, None), leaning.to(points.device)
+            self.leaning = Leaning.for_track(points[:, 0], canonical.reference_rotation, seen)
+            self.turns, self.blend = self.leaning.turns(rotations), self.leaning.blend(points[:, 0])
         self.register_buffer("swung", points.clone())
-        self.register_buffer("turns", self.leaning.turns(rotations), persistent=False)
-        self.blend: Blend = self.leaning.blend(points[:, 0])
         self.register_buffer("lag", sway(views, self.swung, self.dynamics, inside), persistent=False)
 
     def forward(self, frame: int | Tensor) -> Float[Tensor, "S P 3"]:
         """Displacement (m, skull frame) of the strands in a frame."""
-        return pick(self.lag, frame) + self.leaning(self.blend, self.swung.shape[1], pick(self.turns, frame))
-
-    def steepness(self) -> Float[Tensor, ""]:
-        """Mean squared leaning at the usual turns, mm²."""
-        return (self.leaning.slopes / MILLIMETRE).square().mean()
+        lag = pick(self.lag, frame)
+        if self.leaning is None:
+            return lag
+        leant: Tensor = self.leaning(self.blend, self.swung.shape[1], pick(self.turns, frame))
+        return lag + leant
 
     @torch.no_grad()
     def renew(self, dynamics: StrandDynamics | None = None) -> None:

@@ -31,7 +31,7 @@ HAIR_RATES = {
 }
 NETWORK_RATE = 1e-3
 TWIST_RATE = 1e-4
-LEAN_RATE = 1e-4
+LEAN_RATE = 2e-5
 
 
 @dataclass(frozen=True)
@@ -42,7 +42,7 @@ class Schedule:
     (demo at 512 px, 4,000 steps: held-out cameras +1.1 dB, held-out frames −0.1 dB). With ``supres`` Gaussians of ``channels``
     features are splatted at a quarter of ``size`` and a network draws the rest, on a GPU with bfloat16 where ``half`` is set.
     ``swing`` lets hair move against the skull; how stiff and damped it is gets learned at ``learn_swing``, over ``swing_views``
-    views, when it is sharp enough to be seen moving.
+    views, when it is sharp enough to be seen moving. With ``lean`` its groom may also follow the turn of the head.
     """
 
     steps: int
@@ -58,6 +58,7 @@ class Schedule:
     faint: float = 0.08
     track: bool = True
     swing: bool = True
+    lean: bool = False
     learn_swing: float = 0.4
     swing_views: int = 36
     supres: bool = False

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from headcast.avatar.dynamics import StrandDynamics, simulate
-from headcast.avatar.leaning import GUIDES, Leaning
+from headcast.avatar.leaning import GUIDES, KNOTS, Leaning
 from headcast.errors import BadFile
 from headcast.geometry.rotations import axis_angle_to_matrix
 
@@ -18,7 +18,7 @@ def leaning(seed: int = 0) -> Leaning:
     roots = torch.randn(300, 3, generator=torch.Generator().manual_seed(seed)) * 0.05
     found = Leaning.for_track(roots, REFERENCE, REFERENCE @ axis_angle_to_matrix(TURNS))
     with torch.no_grad():
-        found.slopes[..., 1, 2] = torch.arange(1, 5) * 0.01 * found.usual[1]
+        found.slopes[..., 1, 2] = torch.linspace(0, 0.04, KNOTS + 1)[1:] * found.usual[1]
     return found
 
 

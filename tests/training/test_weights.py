@@ -26,7 +26,9 @@ def test_the_documentation_lists_every_weight_with_its_default() -> None:
 def test_a_setting_is_what_counts() -> None:
     found = scheduled(Training(weights={"anchor": 0.5}, hair_motion="rigid", steps=7))
     assert (found.weights.anchor, found.weights.smooth) == (0.5, Weights().smooth)
-    assert not found.swing and found.steps == 7 and scheduled(Training()).swing
+    assert not found.swing and found.steps == 7
+    default, leaning = scheduled(Training()), scheduled(Training(hair_motion="lean"))
+    assert default.swing and not default.lean and leaning.swing and leaning.lean
 
 
 def test_a_term_that_does_not_exist_is_refused() -> None:
