@@ -38,7 +38,7 @@ class Asked:
 
 
 def rules() -> dict[str, Asked]:
-    """Resources of every rule as its file spells them."""
+    """Resources of every rule as its file spells them, of a training those of its one process."""
     text = "\n".join(path.read_text() for path in sorted((ROOT / "rules").glob("*.smk")))
     return {rule.split(":")[0]: asked(rule) for rule in re.split(r"^rule ", text, flags=re.M)[1:]}
 
@@ -50,9 +50,9 @@ def asked(rule: str) -> Asked:
 
     return Asked(
         number(r"threads: (\d+)", "1"),
-        number(r"mem_mb=doubling\(([\d_]+)\)", "0"),
+        number(r"mem_mb=doubling\(([\d_]+)", "0"),
         number(r"runtime=([\d_]+)", "0"),
-        number(r"gpu=(\d)", "0"),
+        1 if "gpu=settings.training.processes" in rule else number(r"gpu=(\d)", "0"),
         re.search(r"gpu=(int|plan)", rule) is not None,
     )
 
