@@ -53,7 +53,7 @@ def asked(rule: str) -> Asked:
         number(r"mem_mb=doubling\(([\d_]+)", "0"),
         number(r"runtime=([\d_]+)", "0"),
         1 if "gpu=settings.training.processes" in rule else number(r"gpu=(\d)", "0"),
-        re.search(r"gpu=(int|plan)", rule) is not None,
+        re.search(r"gpu=(int|plan|settings)", rule) is not None,
     )
 
 
