@@ -5,8 +5,10 @@ What is recorded must not depend on a number that only the host knows; all that 
 
 from __future__ import annotations
 
+import gc
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 
 import torch
 from torch import Tensor
@@ -58,6 +60,19 @@ class Replay:
 
     def _record(self) -> None:
         self._graph = torch.cuda.CUDAGraph()
-        with fixed_room(self._room) as room, torch.cuda.graph(self._graph):
+        with _nothing_collected(), fixed_room(self._room) as room, torch.cuda.graph(self._graph):
             self._outputs = self._work(*self._inputs)
             self._needed = None if room.needed is None else room.needed.clone()
+
+
+@contextmanager
+def _nothing_collected() -> Iterator[None]:
+    """Garbage goes before, none meanwhile: a graph that dies while another is recorded frees memory, which spoils the recording."""
+    gc.collect()
+    enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if enabled:
+            gc.enable()
