@@ -29,6 +29,8 @@ WIDTH = 0.6
 MOST_VIEWS = 64
 BARELY = 0.02
 """A place whose mean squared cosine towards the cameras is smaller tells nothing: it is seen edge-on, or not at all."""
+BUST = 0.1
+"""What moves with the head more than this learns however little is seen of it: the fold under a chin has no like beside it."""
 FAINTLY = 0.01
 """From here on a place is seen so little that the first-stage mesh may lie anywhere behind what is."""
 NEIGHBOURS = 8
@@ -69,9 +71,11 @@ def seed_head(
     points, normals, spacing = spread(surface, count, generator)
     sight = look(views, canonical, points, normals)
     colors = spread_sight(points, sight).color
-    cavity = canonical.interpolate(canonical.mouth_interior.float(), canonical.bind(points)) > 0.5
+    binding = canonical.bind(points)
+    cavity = canonical.interpolate(canonical.mouth_interior.float(), binding) > 0.5
     colors = torch.where(cavity[:, None], colors * SHADE, colors)
-    return Seeds(points, normals, spacing * WIDTH, colors, sight.weight > BARELY)
+    seen = sight.weight > torch.where(canonical.bound_weight(binding) > BUST, 0.0, BARELY)
+    return Seeds(points, normals, spacing * WIDTH, colors, seen)
 
 
 def spread_sight(points: Float[Tensor, "P 3"], sight: Sighting) -> Sighting:

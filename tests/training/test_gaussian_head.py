@@ -183,6 +183,8 @@ def test_what_no_camera_faces_looks_like_its_neighbours_and_is_not_trained(views
     seeds = seed_head(views, CANONICAL, None, 500, torch.Generator().manual_seed(0))
     back = seeds.points[:, 2] < -0.06
     assert seeds.seen[seeds.points[:, 2] > 0.06].all() and not seeds.seen[back].any()
+    bust, edge = seeds.points[:, 1] < -0.07, seeds.points[:, 2].abs() < 0.04
+    assert seeds.seen[~bust & edge].float().mean() > seeds.seen[bust & edge].float().mean(), "a head learns from less than a bust"
     left = seeds.points[:, 0]
     assert seeds.colors[back & (left > 0.02)][:, 2].mean() > 0.5 > seeds.colors[back & (left < -0.02)][:, 2].mean()
     trained = train(views, 10).head
