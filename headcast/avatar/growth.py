@@ -25,7 +25,7 @@ from headcast.avatar.orientation_field import OrientationField, apply, orientati
 from headcast.avatar.voxel_grid import VoxelGrid
 from headcast.errors import CaptureError
 from headcast.geometry.meshes import sample_surface
-from headcast.geometry.neighbours import nearest
+from headcast.geometry.neighbours import farthest_order, nearest
 
 logger = logging.getLogger(__name__)
 
@@ -83,16 +83,6 @@ def scalp_roots(
     generator = torch.Generator(device="cpu").manual_seed(seed)
     points = sample_surface(vertices.cpu(), on_scalp.cpu(), CANDIDATES * count, generator)[0].to(vertices)
     return points[farthest_order(points, count)]
-
-
-def farthest_order(points: Float[Tensor, "n 3"], count: int) -> Int[Tensor, "m"]:
-    """Indices of points such that each next one is the farthest from all before it (Gonzalez 1985)."""
-    chosen = torch.zeros(min(count, len(points)), dtype=torch.long, device=points.device)
-    distance = torch.full_like(points[:, 0], torch.inf)
-    for position in range(1, len(chosen)):
-        distance = torch.minimum(distance, (points - points[chosen[position - 1]]).square().sum(-1))
-        chosen[position] = distance.argmax()
-    return chosen
 
 
 def thickness_slope(field: OrientationField, roots: Float[Tensor, "n 3"], outward: Float[Tensor, "n 3"]) -> Float[Tensor, "n 3"]:

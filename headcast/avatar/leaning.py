@@ -14,9 +14,8 @@ import torch
 from jaxtyping import Float, Int64
 from torch import Tensor, nn
 
-from headcast.avatar.growth import farthest_order
 from headcast.errors import BadFile
-from headcast.geometry.neighbours import nearest
+from headcast.geometry.neighbours import farthest_order, nearest
 from headcast.geometry.rotations import matrix_to_axis_angle
 
 GUIDES, KNOTS, NEIGHBOURS = 16, 2, 4

@@ -30,3 +30,13 @@ def mean_neighbour_distance(points: Float[Tensor, "N 3"], count: int = 3) -> Flo
     """Mean distance (m) from each point to its ``count`` nearest others: a Gaussian's usual initial scale (Kerbl et al. 2023)."""
     distance, _ = nearest(points, points, min(count + 1, len(points)))
     return distance[:, 1:].mean(1) if len(points) > 1 else torch.full((len(points),), torch.nan).to(points)
+
+
+def farthest_order(points: Float[Tensor, "n 3"], count: int) -> Int[Tensor, "m"]:
+    """Indices of points such that each next one is the farthest from all before it (Gonzalez 1985)."""
+    chosen = torch.zeros(min(count, len(points)), dtype=torch.long, device=points.device)
+    distance = torch.full_like(points[:, 0], torch.inf)
+    for position in range(1, len(chosen)):
+        distance = torch.minimum(distance, (points - points[chosen[position - 1]]).square().sum(-1))
+        chosen[position] = distance.argmax()
+    return chosen

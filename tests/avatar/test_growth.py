@@ -13,7 +13,6 @@ from headcast.avatar.distance_grid import SignedDistanceGrid
 from headcast.avatar.groom import resample, strand_lengths
 from headcast.avatar.growth import (
     GrowthSettings,
-    farthest_order,
     grow_strands,
     stratified,
     thickness_slope,
@@ -34,6 +33,7 @@ from headcast.avatar.orientation_field import (
 from headcast.avatar.voxel_grid import VoxelGrid
 from headcast.capture.camera import Camera
 from headcast.errors import CaptureError
+from headcast.geometry.neighbours import farthest_order
 from headcast.geometry.rotations import axis_angle_to_matrix
 
 HEAD, HAIR = 0.1, 0.115

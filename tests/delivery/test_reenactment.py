@@ -92,8 +92,8 @@ def test_hair_is_a_layer(avatar: Avatar) -> None:
 
 def test_frames_are_rendered_when_asked_for(avatar: Avatar, monkeypatch: pytest.MonkeyPatch) -> None:
     filmed = []
-    original = Avatar.film
-    monkeypatch.setattr(Avatar, "film", lambda self, *a, **k: filmed.append(1) or original(self, *a, **k))
+    original = Avatar.drawn
+    monkeypatch.setattr(Avatar, "drawn", lambda self, *a, **k: filmed.append(1) or original(self, *a, **k))
     frames = film(avatar, drive(avatar, performance(4)), CAMERA, times(4), hair=False)
     assert len(filmed) == 0
     next(frames)

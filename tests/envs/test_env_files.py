@@ -54,7 +54,7 @@ CALLED_IN = {  # modules that a function imports when it is called, and the only
     ("headcast/capture/download.py", "nersemble_data"): {"capture"},
 }
 # used where the user installed them
-OPTIONAL = {"gsplat", "diff_gaussian_rasterization", "face_alignment", "transformers", "pxr", "alembic3d", "imath"}
+OPTIONAL = {"gsplat", "onnxruntime", "diff_gaussian_rasterization", "face_alignment", "transformers", "pxr", "alembic3d", "imath"}
 KEPT = {  # named without being imported, because the wheel below would bring any version of it
     ("capture", "opencv-python"): "nersemble-data",
 }
