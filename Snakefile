@@ -15,6 +15,7 @@ sys.path.insert(0, str(HERE))
 
 from headcast import layout as at
 from headcast.config import NAME, load_config
+from headcast.workflow.ancient import look_behind_ancient_inputs
 from headcast.workflow.disk import check_disk
 from headcast.workflow.fingerprint import code_hash
 from headcast.head_files import HEAD_MODELS
@@ -32,6 +33,7 @@ plan = Plan(settings, own_environments=bool(workflow.deployment_settings.deploym
 shell.prefix(share_package(HERE))
 lead_jobs()
 lighten_jobs()
+look_behind_ancient_inputs()
 
 wildcard_constraints: subject=plan.subject_pattern, other=plan.subject_pattern, sequence=NAME, model="|".join(HEAD_MODELS)
 

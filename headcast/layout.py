@@ -84,6 +84,11 @@ def benchmark(stage: str) -> str:
     return f"{SEQUENCE}/benchmarks/{stage}.tsv"
 
 
+def tensorboard(stage: str) -> str:
+    """Folder of a trainer's scalars and pictures, outside every rule's output."""
+    return f"{SEQUENCE}/tensorboard/{stage}"
+
+
 def state(stage: str) -> str:
     """Folder of a trainer's resumable state, outside every rule's output."""
     return f"{SEQUENCE}/state/{stage}"

@@ -9,14 +9,17 @@ rule train_mesh_head:
     log: at.log("train_mesh_head")
     benchmark: at.benchmark("train_mesh_head")
     conda: "../envs/training.yaml"
-    params: code=code_hash("headcast.stages.train_mesh_head"), settings=settings.settings("mesh_head", "held_out"), state=at.state("train_mesh_head")
+    params:
+        code=code_hash("headcast.stages.train_mesh_head"), settings=settings.settings("mesh_head", "held_out"),
+        state=at.state("train_mesh_head"), tensorboard=at.tensorboard("train_mesh_head"),
     threads: 8
     resources: gpu=1, mem_mb=doubling(12_000), runtime=600
     message: "training the mesh head of {wildcards.subject}/{wildcards.sequence}"
     shell:
         "python -m scripts.train_mesh_head --images {input.images:q} --cameras {input.cameras:q} --background {input.background:q}"
         " --mattes {input.mattes:q} --masks {input.masks:q} --landmarks {input.landmarks:q} --params {input.params:q} --model {input.model:q}"
-        " --verdict {input.verdict:q} --state {params.state:q} --code {params.code:q} --settings {params.settings:q} --output {output:q} --log {log:q}"
+        " --verdict {input.verdict:q} --state {params.state:q} --tensorboard {params.tensorboard:q} --code {params.code:q}"
+        " --settings {params.settings:q} --output {output:q} --log {log:q}"
 
 
 rule grow_hair:
@@ -55,7 +58,8 @@ rule train_avatar:
     benchmark: at.benchmark("train_avatar")
     conda: "../envs/training.yaml"
     params:
-        code=code_hash("headcast.stages.train_avatar"), settings=settings.settings("training", "held_out"), state=at.state("train_avatar"),
+        code=code_hash("headcast.stages.train_avatar"), settings=settings.settings("training", "held_out"),
+        state=at.state("train_avatar"), tensorboard=at.tensorboard("train_avatar"),
         config=settings.settings("extraction", "matting", "landmarks", "fitting", "hair_masks", "orientation_maps", "mesh_head", "hair"),
     threads: 8
     resources: gpu=settings.training.processes, mem_mb=doubling(16_000 * settings.training.processes), runtime=2_880
@@ -64,4 +68,5 @@ rule train_avatar:
         "python -m scripts.train_avatar --raw {input.raw:q} --images {input.images:q} --cameras {input.cameras:q} --background {input.background:q}"
         " --mattes {input.mattes:q} --masks {input.masks:q} --landmarks {input.landmarks:q} --orientation {input.orientation:q}"
         " --params {input.params:q} --model {input.model:q} --mesh-head {input.mesh_head:q} --hair {input.hair:q} --config {params.config:q}"
-        " --state {params.state:q} --code {params.code:q} --settings {params.settings:q} --output {output:q} --log {log:q}"
+        " --state {params.state:q} --tensorboard {params.tensorboard:q} --code {params.code:q} --settings {params.settings:q}"
+        " --output {output:q} --log {log:q}"

@@ -14,7 +14,7 @@ from scipy import ndimage
 from headcast.capture.camera import Camera
 from headcast.capture.gha import HAIR_SIDE, LANDMARKS, LOWRES_SIDE, PLATE, SIDE, VIEW_FILES
 from headcast.formats.manifest import npz, png
-from headcast.imaging.orientation import preview, resize_orientation, to_degrees
+from headcast.imaging.orientation_maps import preview, resize_orientation, to_degrees
 from headcast.imaging.resample import resize
 
 JPEG_QUALITY = 95

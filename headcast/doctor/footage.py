@@ -11,6 +11,7 @@ from jaxtyping import Float
 from headcast.doctor.checks import CHECKS, Finding, judge
 from headcast.doctor.measures import color_differences
 from headcast.doctor.rig import largest
+from headcast.imaging.color import before_correction
 
 Series = Float[np.ndarray, "f C"]
 
@@ -19,7 +20,7 @@ Series = Float[np.ndarray, "f C"]
 class Footage:
     """Figures of the sampled frames: every field of ``Measures`` as ``f C``, skin colours ``f C N 3``, and who they belong to.
 
-    ``face_found`` f C: whether the view's face was detected.
+    ``face_found`` f C: whether the view's face was detected. ``corrections`` are those that extraction applied, by serial.
     """
 
     frames: Sequence[int]
@@ -27,6 +28,7 @@ class Footage:
     measures: Mapping[str, Series]
     colors: Float[np.ndarray, "f C N 3"]
     face_found: np.ndarray
+    corrections: Mapping[str, Float[np.ndarray, "3 k"]]
 
 
 def examine_footage(footage: Footage) -> list[Finding]:
@@ -35,7 +37,6 @@ def examine_footage(footage: Footage) -> list[Finding]:
     face = np.where(footage.face_found, found["face"], np.nan)
     sharp = by_camera(found["sharpness"], serials)
     middle = _median(np.array(list(sharp.values())))
-    colors = dict(zip(serials, color_differences(footage.colors), strict=True))
     return [
         _worst_view("matte_coverage", 100 * found["subject"], footage),
         _change("matte_steadiness", found["subject"], footage),
@@ -49,8 +50,21 @@ def examine_footage(footage: Footage) -> list[Finding]:
         judge("clipping", *largest({s: 100 * v for s, v in by_camera(found["clipped"], serials).items()}, "camera")),
         judge("darkness", *smallest(by_camera(found["brightness"], serials), "camera")),
         judge("plate", *largest(by_camera(found["plate"], serials), "camera")),
-        judge("color", *largest(colors, "camera")),
+        examine_colors(footage),
     ]
+
+
+def examine_colors(footage: Footage) -> Finding:
+    """How much the cameras differ in colour, and how much they did before extraction corrected them."""
+    figure, where = largest(dict(zip(footage.serials, color_differences(footage.colors), strict=True)), "camera")
+    if not footage.corrections:
+        return judge("color", figure, where)
+    filmed = footage.colors.copy()
+    for c, serial in enumerate(footage.serials):
+        if serial in footage.corrections:
+            filmed[:, c] = before_correction(filmed[:, c], footage.corrections[serial])
+    before, worst = largest(dict(zip(footage.serials, color_differences(filmed), strict=True)), "camera")
+    return judge("color", figure, f"{where}; as filmed {before:.1f} %, {worst}" if np.isfinite(before) else where)
 
 
 def examine_members(

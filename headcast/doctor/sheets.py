@@ -11,7 +11,7 @@ from PIL import Image, ImageDraw
 
 from headcast.errors import CaptureError
 from headcast.evaluation.pictures import labelled
-from headcast.imaging.orientation import preview
+from headcast.imaging.orientation_maps import preview
 from headcast.imaging.resample import resize
 
 STAGES = ("extract_frames", "matting", "landmarks", "fit_head", "hair_masks", "orientation_maps")

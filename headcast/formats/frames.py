@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from jaxtyping import Bool, UInt8
+from jaxtyping import Bool, Float, UInt8
 
 from headcast.capture.camera import Camera
 from headcast.errors import BadFile, CaptureError
@@ -54,6 +54,11 @@ class Images:
     def raw_frames(self) -> list[int]:
         """Number of each frame in the raw video, ascending."""
         return [int(index) for index in self.product.facts["raw_frames"]]
+
+    @property
+    def color_corrections(self) -> dict[str, Float[np.ndarray, "3 k"]]:
+        """What each camera's linear colours were multiplied with (`headcast.imaging.color.correct`), by serial; empty: nothing."""
+        return {serial: np.array(matrix) for serial, matrix in self.product.facts.get("color_corrections", {}).items()}
 
     def image(self, frame: int, serial: str) -> UInt8[np.ndarray, "H W 3"]:
         """One image."""

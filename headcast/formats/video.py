@@ -19,6 +19,8 @@ __all__ = ["VideoFrame", "VideoInfo", "read_video_frames", "read_video_info", "w
 
 CONSTANT_RATE_FACTOR = 18
 BT709 = 1
+NO_TREE = "mbtree=0"
+"""libx264's macroblock tree reads memory that it never wrote: with it, equal pictures become films that differ."""
 
 
 def write_video(path: Path, frames: Iterable[UInt8[np.ndarray, "H W 3"]], fps: float) -> int:
@@ -70,7 +72,7 @@ def _even(frame: UInt8[np.ndarray, "H W 3"]) -> UInt8[np.ndarray, "h w 3"]:
 
 def _stream(container: av.container.OutputContainer, picture: np.ndarray, fps: float) -> av.VideoStream:
     """A deterministic single-threaded encoder for pictures of this size."""
-    options = {"crf": str(CONSTANT_RATE_FACTOR), "preset": "medium", "threads": "1"}
+    options = {"crf": str(CONSTANT_RATE_FACTOR), "preset": "medium", "threads": "1", "x264-params": NO_TREE}
     stream = container.add_stream("libx264", rate=Fraction(fps).limit_denominator(1001), options=options)
     stream.height, stream.width = picture.shape[:2]
     stream.pix_fmt = "yuv420p"

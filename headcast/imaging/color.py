@@ -54,3 +54,11 @@ def correct(image: UInt8[np.ndarray, "H W 3"], matrix: Float[np.ndarray, "3 k"])
         np.rint(np.clip(linear, 0, 1, out=linear) * 4095, out=linear)
         corrected[start : start + ROWS] = ENCODED[linear.astype(np.uint16)]
     return corrected
+
+
+def before_correction(linear: Float[np.ndarray, "*n 3"], matrix: Float[np.ndarray, "3 k"]) -> Float[np.ndarray, "*n 3"]:
+    """The linear colours that `correct` made ``linear`` of; NaN where the correction is no affine map (k > 4)."""
+    if matrix.shape[1] > 4:
+        return np.full_like(linear, np.nan)
+    offset = matrix[:, 3] if matrix.shape[1] == 4 else np.zeros(3)
+    return (linear - offset) @ np.linalg.inv(matrix[:, :3]).T

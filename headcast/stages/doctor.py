@@ -116,7 +116,12 @@ class Evidence:
         table = np.array(rows).reshape(*shape, len(NAMES))
         found = np.isfinite(self.rig.detected[self.frames][..., 0]).any(-1)
         return Footage(
-            self.frames, serials, dict(zip(NAMES, np.moveaxis(table, -1, 0))), np.array(colors).reshape(*shape, -1, 3), found
+            self.frames,
+            serials,
+            dict(zip(NAMES, np.moveaxis(table, -1, 0))),
+            np.array(colors).reshape(*shape, -1, 3),
+            found,
+            self.images.color_corrections,
         )
 
     def _face(self, frame: int) -> tuple[np.ndarray, np.ndarray]:

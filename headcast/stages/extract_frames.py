@@ -63,6 +63,7 @@ def run(inputs: Inputs, extraction: Extraction, progress: Progress) -> Path:
         stamps = check_times(times, capture)
         writer.facts |= {"cameras": list(capture.cameras), "size": extraction.size, "masks": bool(capture.masks)}
         writer.facts |= {"frames": len(stamps), "times_s": stamps}
+        writer.facts["color_corrections"] = {s: w.color.tolist() for s, w in working.items() if w.color is not None}
         writer.facts["raw_frames"] = [frame * extraction.stride for frame in range(len(stamps))]
     cameras = {serial: working[serial].crop.camera(camera) for serial, camera in capture.cameras.items()}
     write_cameras(inputs.cameras, cameras, dict(capture.cameras), stamps)

@@ -18,7 +18,7 @@ from headcast.formats.maps import orientation_bytes
 from headcast.formats.track import write_landmarks
 from headcast.imaging.facemesh_table import DENSE
 from headcast.imaging.landmarks import Landmarks
-from headcast.imaging.orientation import resize_orientation
+from headcast.imaging.orientation_maps import resize_orientation
 from headcast.imaging.resample import resize
 from headcast.process.command import Progress
 from headcast.stages.views import write_members

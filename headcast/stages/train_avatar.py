@@ -15,6 +15,7 @@ from headcast.config import HeldOut, Training
 from headcast.delivery.licences import bill, identify
 from headcast.formats.avatar_file import write_avatar
 from headcast.formats.hair_file import KIND, read_hair
+from headcast.formats.journal import Journal
 from headcast.formats.manifest import read_product
 from headcast.formats.mesh_head_file import mesh_head_digest, read_mesh_head
 from headcast.formats.raw_list import read_raw
@@ -27,7 +28,7 @@ from headcast.stages.train_mesh_head import canonical_head, told
 from headcast.stages.training_views import Sources, gather
 from headcast.training.avatar import train_avatar
 from headcast.training.joint import Weights
-from headcast.training.loop import generator
+from headcast.training.loop import Report, generator
 from headcast.training.schedule import Schedule
 from headcast.training.together import Together, helped
 
@@ -52,6 +53,7 @@ class Inputs:
     mesh_head: Path
     hair: Path
     state: Path
+    tensorboard: Path
     code: str
     config: str
     output: Path
@@ -68,8 +70,9 @@ def run(inputs: Inputs, training: Training, held_out: HeldOut, progress: Progres
     parameters, facts = read_head_params(inputs.params[0])
     mark = fingerprint(code=inputs.code, settings=settings, inputs=depends)
     with open_store(inputs.state, mark, training.resume_training) as store:
-        with helped(training.processes, help_train, (inputs, training, held_out, mark)) as together:
-            avatar = trained(together, inputs, training, held_out, store, told(progress))
+        alone = inputs, training, held_out, mark
+        with helped(training.processes, help_train, alone) as together, Journal(inputs.tensorboard) as journal:
+            avatar = trained(together, inputs, training, held_out, store, journal, told(progress, journal))
         notes = provenance(inputs, {**json.loads(inputs.config), **settings}, depends, facts)
         write_avatar(inputs.output, avatar, notes | withheld(facts, float(parameters.scale)))
         store.clear()
@@ -77,7 +80,13 @@ def run(inputs: Inputs, training: Training, held_out: HeldOut, progress: Progres
 
 
 def trained(
-    together: Together, inputs: Inputs, training: Training, held_out: HeldOut, store: FileStore, report: Report | None = None
+    together: Together,
+    inputs: Inputs,
+    training: Training,
+    held_out: HeldOut,
+    store: FileStore,
+    journal: Journal | None = None,
+    report: Report | None = None,
 ) -> Avatar:
     """Read everything and train, in each of the processes that work together."""
     schedule = scheduled(training)
@@ -93,6 +102,7 @@ def trained(
         device=together.device,
         store=store,
         report=report,
+        journal=journal,
         stop=should_stop,
         save_every=training.save_every,
         together=together,

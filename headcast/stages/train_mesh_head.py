@@ -8,6 +8,7 @@ from pathlib import Path
 from headcast.avatar.canonical import CanonicalHead
 from headcast.config import HeldOut, MeshHead
 from headcast.formats.doctor_file import require_health
+from headcast.formats.journal import Journal
 from headcast.formats.mesh_head_file import write_mesh_head
 from headcast.formats.state import fingerprint, open_store
 from headcast.formats.track import read_head_params
@@ -16,6 +17,7 @@ from headcast.networks.runtime import best_device
 from headcast.process.command import Progress
 from headcast.process.signals import should_stop
 from headcast.stages.training_views import Sources, gather
+from headcast.training.loop import Report
 from headcast.training.mesh_head import train_mesh_head
 
 
@@ -33,6 +35,7 @@ class Inputs:
     verdict: list[Path]
     model: Path
     state: Path
+    tensorboard: Path
     code: str
     output: Path
 
@@ -43,7 +46,7 @@ def run(inputs: Inputs, mesh_head: MeshHead, held_out: HeldOut, progress: Progre
     sources = Sources.of(inputs)
     mark = fingerprint(code=inputs.code, settings=[mesh_head.model_dump(), held_out.model_dump()], inputs=sources.digests())
     views = gather(sources, held_out, mesh_head.size, "mesh_head")
-    with open_store(inputs.state, mark) as store:
+    with open_store(inputs.state, mark) as store, Journal(inputs.tensorboard) as journal:
         head = train_mesh_head(
             views,
             canonical_head(inputs.params[0], inputs.model),
@@ -53,7 +56,8 @@ def run(inputs: Inputs, mesh_head: MeshHead, held_out: HeldOut, progress: Progre
             seed=mesh_head.seed,
             device=best_device(),
             store=store,
-            report=told(progress),
+            report=told(progress, journal),
+            journal=journal,
             stop=should_stop,
             save_every=mesh_head.save_every,
         )
@@ -68,10 +72,12 @@ def canonical_head(params: Path, model: Path) -> CanonicalHead:
     return CanonicalHead.from_model(load_head_model(facts["model"], cache=model), parameters)
 
 
-def told(progress: Progress):  # type: ignore[no-untyped-def]
-    """A training loop's report as progress lines."""
+def told(progress: Progress, journal: Journal) -> Report:
+    """A training loop's report as progress lines, and as scalars in the journal."""
 
     def report(step: int, steps: int, losses: dict[str, float], rate: float) -> None:
-        progress(step, steps, " ".join(f"{name} {value:.4f}" for name, value in losses.items()))
+        journal.scalars(step, {f"train/{name}": value for name, value in losses.items()} | {"train/steps_per_s": rate})
+        held_out = {} if journal.psnr is None else {"held-out psnr": journal.psnr}
+        progress(step, steps, " ".join(f"{name} {value:.4f}" for name, value in (held_out | losses).items()))
 
     return report

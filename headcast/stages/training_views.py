@@ -19,7 +19,7 @@ from headcast.formats.manifest import read_product
 from headcast.formats.maps import read_masks, read_mattes, read_orientations
 from headcast.formats.track import read_head_params, read_landmarks
 from headcast.heads.model import PER_FRAME, HeadParameters
-from headcast.imaging.orientation import resize_orientation
+from headcast.imaging.orientation_maps import resize_orientation
 from headcast.imaging.resample import resize
 from headcast.process.memory import require_memory
 from headcast.training.samples import Views

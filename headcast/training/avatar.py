@@ -20,6 +20,7 @@ from headcast.training.samples import Views
 from headcast.training.schedule import Schedule
 from headcast.training.seeding import seed_head
 from headcast.training.together import ALONE, Together
+from headcast.training.watching import Journal, watch, watched
 
 
 def train_avatar(
@@ -35,6 +36,7 @@ def train_avatar(
     device: torch.device | str = "cpu",
     store: StateStore | None = None,
     report: Report | None = None,
+    journal: Journal | None = None,
     stop: Callable[[], bool] | None = None,
     save_every: int = 100,
     together: Together = ALONE,
@@ -43,10 +45,11 @@ def train_avatar(
 
     ``mesh_head`` adds seeds where the fitted head has no surface; ``hair`` is where the strands start (of ``schedule.detail``
     channels) and ``dynamics`` how they move along the track at first (``schedule.swing`` off: rigid with the skull, for good).
-    Resumes from ``store``; ``together`` shares the work among processes that all call this. Raises ``Diverged`` when the optimiser
-    leaves the finite numbers for good, ``KeyboardInterrupt`` with the state saved when ``stop()`` turns true.
+    Resumes from ``store``; ``journal`` is shown one held-out view whenever the state is saved; ``together`` shares the work among
+    processes that all call this. Raises ``Diverged`` when the optimiser leaves the finite numbers for good, ``KeyboardInterrupt``
+    with the state saved when ``stop()`` turns true.
     """
-    views = views.subset(views.training_indices())
+    held, views = watched(views, schedule.size), views.subset(views.training_indices())
     mesh = None
     if mesh_head is not None:
         neutral = mesh_head.neutral()
@@ -61,7 +64,8 @@ def train_avatar(
     dynamics = (dynamics or stiff()) if schedule.swing else None
     trainee = JointTrainee(views, canonical, head, hair, dynamics, inside, schedule, device, network, together=together)
     asked = None if stop is None else lambda: together.agreed(stop())
-    run_loop(trainee, schedule.steps, store, report, stop=asked, save_every=save_every)
+    looking = watch(held, journal, trainee.drawn)
+    run_loop(trainee, schedule.steps, store, report, stop=asked, watch=looking, save_every=save_every)
     return finished(trainee, views, expression_names)
 
 

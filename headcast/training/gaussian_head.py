@@ -7,7 +7,6 @@ what the fitted pose is off. A fixed budget of Gaussians: the useless move to wh
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
 from typing import Any
 
 import torch
@@ -18,14 +17,14 @@ from headcast.avatar.canonical import CanonicalHead, skull_track
 from headcast.avatar.distance_grid import SignedDistanceGrid
 from headcast.avatar.dynamics import StrandDynamics
 from headcast.avatar.gaussian_head import GaussianHead, HeadPose, Motion
-from headcast.avatar.picture import Rendered, splat
+from headcast.avatar.picture import Rendered, enlarged, splat
 from headcast.avatar.strands import StrandHair, skull_to_world
 from headcast.avatar.super_resolution import SuperResolution
 from headcast.training.hair import HairMotion
 from headcast.training.joint import hair_terms, head_terms, image_terms
 from headcast.training.losses import masked_mean
 from headcast.training.recording import Recording
-from headcast.training.samples import View, Views, pick
+from headcast.training.samples import View, Views, composited, pick
 from headcast.training.schedule import HAIR_RATES, HEAD_RATES, LEAN_RATE, NETWORK_RATE, TWIST_RATE, Schedule
 from headcast.training.sharpening import SharpViews, sharp_terms
 from headcast.training.together import ALONE, Together
@@ -157,6 +156,14 @@ class JointTrainee:
             layers.append(self.hair.gaussians(skull_to_world(points, motion.rotation, motion.translation), center))
         height, width = view.matte.shape
         return splat(layers, view.world_to_camera, view.K, width, height, backend="warp")  # the one that can be recorded
+
+    @torch.no_grad()
+    def drawn(self, view: Views) -> Float[Tensor, "H W 3"]:
+        """The colours from the only one of ``view`` at its size, on black; enlarged where that is trained."""
+        if self.network is None:
+            return self.picture(view.at(0, self.device)).image
+        picture = self.picture(view.resized(self.schedule.splatted).at(0, self.device))
+        return enlarged(picture, self.network, *view.size[::-1]).image
 
     def step(self, index: int) -> Mapping[str, float | Tensor]:
         """The views of a step: render, compare, differentiate; gradients and terms are their means."""
@@ -314,12 +321,3 @@ def fits(views: Views, device: torch.device) -> bool:
         return False
     free, _ = torch.cuda.mem_get_info(device)
     return len(views) * views.bytes_per_view < VIEWS_SHARE * free
-
-
-def composited(views: Views) -> Views:
-    """The same views with their images on black: image × matte, rounded once."""
-    images = [
-        (image.float() * matte.float()[..., None] / 255).round().to(torch.uint8)
-        for image, matte in zip(views.images, views.mattes, strict=True)
-    ]
-    return replace(views, _orders={}, images=torch.stack(images))

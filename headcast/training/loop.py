@@ -26,6 +26,7 @@ logger = logging.getLogger(__name__)
 HALVINGS = 2
 
 Report = Callable[[int, int, dict[str, float], float], None]
+Watch = Callable[[int], None]
 
 
 class Trainee(Protocol):
@@ -96,22 +97,29 @@ def run_loop(
     report: Report | None = None,
     *,
     stop: Callable[[], bool] | None = None,
+    watch: Watch | None = None,
     save_every: int = 200,
     report_every: int = 10,
 ) -> dict[str, float]:
     """Drive ``trainee`` to step ``steps`` and return the last loss terms.
 
     Resumes from ``store``; saves every ``save_every`` steps, at the end and when ``stop()`` turns true (then raises
-    ``KeyboardInterrupt``). On a non-finite loss, gradient, parameter or moment the last good state comes back at half the rate, at
-    most twice; then ``Diverged`` names the stage, the step, the first bad term and the last good step.
+    ``KeyboardInterrupt``). Before it saves on its way ``watch(step)`` may look at the trainee, and change nothing. On a non-finite
+    loss, gradient, parameter or moment the last good state comes back at half the rate, at most twice; then ``Diverged`` names the
+    stage, the step, the first bad term and the last good step.
     """
     loop = _Loop(trainee, steps, store or MemoryStore(), save_every)
     with _repeatable(trainee):
-        return _drive(loop, report, stop, save_every, report_every)
+        return _drive(loop, report, stop, watch, save_every, report_every)
 
 
 def _drive(
-    loop: _Loop, report: Report | None, stop: Callable[[], bool] | None, save_every: int, report_every: int
+    loop: _Loop,
+    report: Report | None,
+    stop: Callable[[], bool] | None,
+    watch: Watch | None,
+    save_every: int,
+    report_every: int,
 ) -> dict[str, float]:
     loop.restore()
     steps = loop.steps
@@ -127,6 +135,8 @@ def _drive(
         if report is not None and (loop.index % report_every == 0 or loop.index == steps):
             report(loop.index, steps, losses, (loop.index - first) / max(time.perf_counter() - began, 1e-9))
         if loop.index % save_every == 0 or loop.index == steps:
+            if watch is not None:
+                watch(loop.index)
             loop.save()
     return losses
 

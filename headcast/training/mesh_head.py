@@ -19,6 +19,7 @@ from headcast.training.carving import start_lattice
 from headcast.training.loop import Report, StateStore, run_loop
 from headcast.training.losses import landmark_loss, laplacian_loss, matte_loss
 from headcast.training.samples import View, Views
+from headcast.training.watching import Journal, watch, watched
 
 logger = logging.getLogger(__name__)
 
@@ -98,6 +99,12 @@ class MeshTrainee:
         total.backward()
         return {"total": total.detach(), **{name: value.detach() for name, value in terms.items()}}
 
+    def drawn(self, view: Views) -> Float[Tensor, "H W 3"]:
+        """The colours from the only one of ``view`` on black."""
+        one = view.at(0, self.device)
+        placed = self.expression[one.frame], self.rotations[one.frame], self.translations[one.frame]
+        return self.head.render(*placed, one.world_to_camera, one.K, *view.size[::-1])[0]
+
     def surface_terms(self, shape: Shape, posed: Posed) -> dict[str, Tensor]:
         """What keeps the surface smooth, a distance, and near its start."""
         lattice = self.head.lattice
@@ -151,20 +158,21 @@ def train_mesh_head(
     device: torch.device | str = "cpu",
     store: StateStore | None = None,
     report: Report | None = None,
+    journal: Journal | None = None,
     stop: Callable[[], bool] | None = None,
     save_every: int = 100,
 ) -> MeshHead:
     """Train a mesh head on the training views at ``size`` px with a lattice of ``grid`` cells along its longest side.
 
-    Resumes from ``store``. Raises ``Diverged`` when the optimiser leaves the finite numbers for good and ``KeyboardInterrupt``,
-    with the state saved, when ``stop()`` turns true.
+    Resumes from ``store``; ``journal`` is shown one held-out view whenever the state is saved. Raises ``Diverged`` when the
+    optimiser leaves the finite numbers for good and ``KeyboardInterrupt``, with the state saved, when ``stop()`` turns true.
     """
-    views = views.subset(views.training_indices()).resized(size)
+    held, views = watched(views, size), views.subset(views.training_indices()).resized(size)
     lattice = start_lattice(views, canonical, grid)
     logger.info(
         "lattice: %d points, %d tetrahedra, cell %.1f mm", len(lattice.points), len(lattice.tets), 1000 * float(lattice.cell)
     )
     head = MeshHead(canonical, lattice, width=width, features=features, seed=seed).to(device)
     trainee = MeshTrainee(head, views, steps=steps, batch=batch, seed=seed, rate=rate, weights=weights or Weights())
-    run_loop(trainee, steps, store, report, stop=stop, save_every=save_every)
+    run_loop(trainee, steps, store, report, stop=stop, watch=watch(held, journal, trainee.drawn), save_every=save_every)
     return head

@@ -16,7 +16,7 @@ from jaxtyping import Bool, Float, Int64, UInt8
 from torch import Tensor
 
 from headcast.errors import CaptureError
-from headcast.imaging.orientation import resize_orientation
+from headcast.imaging.orientation_maps import resize_orientation
 from headcast.imaging.resample import area_weights
 
 if TYPE_CHECKING:
@@ -278,6 +278,15 @@ def _resized_orientation(angle: Float[Tensor, "n H W"], confidence: Float[Tensor
         angles, confidences = zip(*pairs, strict=True)
     first, second = (torch.from_numpy(np.stack(stack)).half().to(angle.device) for stack in (angles, confidences))
     return first, second
+
+
+def composited(views: Views) -> Views:
+    """The same views with their images on black: image × matte, rounded once."""
+    images = [
+        (image.float() * matte.float()[..., None] / 255).round().to(torch.uint8)
+        for image, matte in zip(views.images, views.mattes, strict=True)
+    ]
+    return replace(views, _orders={}, images=torch.stack(images))
 
 
 def pick(values: Tensor, index: int | Int64[Tensor, ""]) -> Tensor:

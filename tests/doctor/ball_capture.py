@@ -41,6 +41,7 @@ class BallCapture:
     agreed: np.ndarray
     dense: np.ndarray
     left_out: set[tuple[str, int, str]] = field(default_factory=set)
+    corrections: dict[str, np.ndarray] = field(default_factory=dict)
 
     def write(self, folder: Path) -> Inputs:
         """Write every product; returns what the doctor is called with."""
@@ -66,6 +67,8 @@ class BallCapture:
         suffix = "npz" if product == "orientation_maps" else "png"
         with write_product(path, product) as writer:
             writer.facts |= {"frames": len(self.times), "cameras": list(self.cameras), "size": SIZE, "times_s": self.times}
+            if product == "images":
+                writer.facts["color_corrections"] = {serial: matrix.tolist() for serial, matrix in self.corrections.items()}
             for kind, views in members.items():
                 for (frame, serial), data in views.items():
                     if (product, frame, serial) not in self.left_out and frame < len(self.times) and serial in self.cameras:

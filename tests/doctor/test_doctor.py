@@ -221,6 +221,15 @@ def test_a_wrong_convention_is_guessed(change: Callable[[Camera], np.ndarray], g
     assert finding["level"] == "fail" and finding["where"] == f"the best other convention is {guess}"
 
 
+def test_colours_are_told_as_corrected_and_as_filmed(tmp_path: Path) -> None:
+    capture = healthy()
+    capture.corrections = {"c1": 1.25 * np.eye(3), "c2": np.eye(3, 4)}
+    found = examine(capture, tmp_path)["color"]
+    assert found["level"] == "pass" and found["figure"] < 5
+    told, _, camera = found["where"].partition("as filmed ")[2].partition(" %, ")
+    assert abs(float(told) - 25) < 5 and camera == "camera c1"
+
+
 def test_a_wrong_unit_is_guessed(tmp_path: Path) -> None:
     capture = healthy()
     damage_scale(capture)

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -32,6 +35,26 @@ def test_it_is_what_players_read(tmp_path: Path) -> None:
         assert (context.name, context.pix_fmt) == ("h264", "yuv420p")
     content = (tmp_path / "a.mp4").read_bytes()
     assert 0 < content.index(b"moov") < content.index(b"mdat")
+
+
+WAVES = """
+import sys
+from pathlib import Path
+import numpy as np
+from headcast.formats.video import write_video
+y, x = np.mgrid[:64, :64]
+waves = [[127 + 120 * np.sin((x + 3 * t) / 9), 127 + 120 * np.cos((y - 2 * t) / 7), np.full(x.shape, 8.0 * t)] for t in range(7)]
+write_video(Path(sys.argv[1]), [np.stack(wave, -1).round().astype(np.uint8) for wave in waves], 24.0)
+"""
+
+
+def test_the_bytes_do_not_depend_on_what_memory_held_before(tmp_path: Path) -> None:
+    films = []
+    for pattern in ("0", "85", "170"):  # what the C library fills new memory with
+        film = tmp_path / f"{pattern}.mp4"
+        subprocess.run([sys.executable, "-c", WAVES, film], check=True, env={**os.environ, "MALLOC_PERTURB_": pattern})
+        films.append(film.read_bytes())
+    assert films[0] == films[1] == films[2]
 
 
 def test_odd_sizes_become_even(tmp_path: Path) -> None:

@@ -7,16 +7,8 @@ import pytest
 import torch
 
 from headcast.errors import CaptureError
-from headcast.imaging.orientation import (
-    Filters,
-    filtered,
-    gabor_bank,
-    orientation,
-    preview,
-    resize_orientation,
-    steerable,
-    to_degrees,
-)
+from headcast.imaging.orientation import Filters, filtered, gabor_bank, orientation, steerable
+from headcast.imaging.orientation_maps import preview, resize_orientation, to_degrees
 
 
 def grating(degrees: float, size: int = 96, wavelength: float = 4.5) -> np.ndarray:

@@ -219,7 +219,7 @@ def test_the_avatar_is_that_of_an_undisturbed_run_on_one_machine(story: Story, u
     folder = Path(shutil.copytree(undisturbed, tmp_path / "run", symlinks=True))
     done = snakemake(*tiny_demo(STEPS, SAVE_EVERY), AVATAR, folder=folder, PATH=environment()["PATH"])
     assert done.returncode == 0, done.stderr[-3000:]
-    assert set(jobs(done.stdout + done.stderr)) - {"total"} == {"train_mesh_head", "train_avatar"}
+    assert set(jobs(done.stdout + done.stderr)) - {"total"} == {"train_mesh_head", "grow_hair", "train_avatar"}
     assert "resumed" not in log_of(Story(folder), "train_mesh_head") + log_of(Story(folder), "train_avatar")
     assert read_metadata(folder / AVATAR)["digest"] == read_metadata(story.folder / AVATAR)["digest"]
 

@@ -16,10 +16,10 @@ from headcast.avatar.super_resolution import SuperResolution
 from headcast.geometry.rotations import axis_angle_to_matrix
 from headcast.heads.model import HeadParameters
 from headcast.training.avatar import train_avatar
-from headcast.training.gaussian_head import JointTrainee, composited
+from headcast.training.gaussian_head import JointTrainee
 from headcast.training.hair import stiff, sway
 from headcast.training.loop import MemoryStore
-from headcast.training.samples import Views
+from headcast.training.samples import Views, composited
 from headcast.training.schedule import LEAN_RATE, Schedule
 from headcast.training.seeding import look, seed_head
 from headcast.training.together import ALONE, Together
@@ -139,6 +139,33 @@ def test_hair_becomes_green_and_the_head_does_not(trained: Avatar) -> None:
 
 def tensors(avatar: Avatar) -> dict[str, Tensor]:
     return avatar.pack()[1]
+
+
+class Shown:
+    """A journal in memory."""
+
+    def __init__(self) -> None:
+        self.pictures: dict[int, tuple[np.ndarray, np.ndarray, float]] = {}
+
+    def picture(self, step: int, truth: np.ndarray, drawn: np.ndarray, psnr: float) -> None:
+        self.pictures[step] = truth, drawn, psnr
+
+
+@pytest.mark.parametrize("supres", [False, True])
+def test_a_held_out_view_is_shown_as_it_becomes_better_and_that_changes_nothing(supres: bool) -> None:
+    views, shown = filmed(2 * SIZE), Shown()
+    watched_over = train(views, supres=supres, journal=shown, save_every=10)
+    alone = train(views, supres=supres)
+    assert all(torch.equal(tensor, alone.head.state_dict()[name]) for name, tensor in watched_over.head.state_dict().items())
+    assert list(shown.pictures) == [10, 20, 30]
+    psnr = [value for _, _, value in shown.pictures.values()]
+    assert psnr[-1] > psnr[0]
+    truth, drawn, last = shown.pictures[30]
+    assert truth.shape == drawn.shape == (2 * SIZE, 2 * SIZE, 3)
+    assert last == pytest.approx(-10 * np.log10(((truth - drawn) ** 2).mean()), abs=0.01)
+    held = [views.at(index) for index in range(len(views)) if bool(views.held_out_camera[views.camera[index]])]
+    seen = [view for view in held if not bool(views.held_out_frame[view.frame])]
+    assert any(np.abs(view.image.numpy() * view.matte.numpy()[..., None] - truth).max() < 0.01 for view in seen)
 
 
 def test_held_out_views_change_nothing(views: Views) -> None:

@@ -142,6 +142,20 @@ def test_half_and_half_equal_whole_bit_for_bit(trained, views):
     assert all(torch.equal(tensor, resumed.state_dict()[name]) for name, tensor in trained.state_dict().items())
 
 
+def test_a_held_out_view_is_shown_and_that_changes_nothing(trained, views):
+    pictures = {}
+
+    class Shown:
+        def picture(self, step, truth, drawn, psnr):
+            pictures[step] = truth, drawn, psnr
+
+    watched_over = train_mesh_head(views, canonical(), steps=24, journal=Shown(), **OPTIONS)
+    assert all(torch.equal(tensor, trained.state_dict()[name]) for name, tensor in watched_over.state_dict().items())
+    assert list(pictures) == [5, 10, 15, 20, 24]
+    truth, drawn, psnr = pictures[24]
+    assert truth.shape == drawn.shape == (SIZE, SIZE, 3) and psnr > max(pictures[5][2], 15)
+
+
 def test_held_out_pixels_change_nothing(views):
     held = ~views.is_training()
     poisoned = {name: getattr(views, name).clone() for name in ("images", "mattes", "hair", "labels")}

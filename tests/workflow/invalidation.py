@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import base64
 import shutil
 import sys
 from collections.abc import Callable
@@ -215,6 +216,13 @@ def strands_of_a_file(bench: Bench) -> None:
     bench.set(hair=f"{{initialiser: file, file: {path}}}")
 
 
+def doctor_killed(bench: Bench) -> None:
+    """There is no avatar yet, and Snakemake has noted that the doctor began, not that it ended."""
+    noted = base64.b64encode(f"results/demo/{OWN}/doctor.json".encode()).decode()
+    bench.write(bench.at(f"run/.snakemake/incomplete/{noted}"), b'{"external_jobid": null}')
+    bench.remove(bench.at("own/avatar.pth"))
+
+
 def one_more_sequence(bench: Bench) -> None:
     """The avatar learns from a third sequence."""
     bench.add_sequence("EXP-2")
@@ -286,6 +294,13 @@ SETTINGS = (
     setting("orientation_maps", "{angles: 48}", "orientation_maps"),
     setting("orientation_maps", "{gpu: true}", "orientation_maps"),
     setting("doctor", "{allow_failures: [motion]}", "doctor"),
+    Row(
+        "a setting",
+        "`doctor: {allow_failures: [motion]}` and `training: {seed: 1}`",
+        lambda bench: bench.set(doctor="{allow_failures: [motion]}", training="{seed: 1}"),
+        "`doctor`, `train_avatar` …",
+        DOCTOR | AVATAR,
+    ),
     setting("mesh_head", "{seed: 1}", "train_mesh_head"),
     setting("hair", "{seed: 1}", "grow_hair"),
     setting("hair", "{strands: 300}", "grow_hair"),
@@ -330,6 +345,13 @@ CODE = (
     code("imaging/matting", "matting"),
     code("imaging/landmarks", "landmarks"),
     code("imaging/orientation", "orientation_maps"),
+    Row(
+        "code",
+        "`headcast/imaging/orientation_maps.py`",
+        lambda bench: bench.append(bench.checkout / "headcast/imaging/orientation_maps.py", "\n\nA_NEW_CONSTANT = 1\n"),
+        "`doctor`, `train_mesh_head` …",
+        DOCTOR | MESH,
+    ),
     code("imaging/parsing", "hair_masks"),
     code("networks/modnet", "matting"),
     code("networks/fan", "landmarks"),
@@ -401,6 +423,13 @@ PRODUCTS = (
     row("a product", "`hair_strands/manifest.json`", appended("own/hair_strands/manifest.json", " "), "train_avatar"),
     row("a product", "`hair_strands/manifest.json` is removed", removed("own/hair_strands/manifest.json")),
     row("a product", "`avatar.pth` is removed", removed("own/avatar.pth"), "train_avatar"),
+    Row(
+        "a product",
+        "the same, and the doctor was killed as it ended",
+        doctor_killed,
+        "`doctor`, `train_avatar` …",
+        _own("doctor") | AVATAR,
+    ),
     Row("a product", "`avatar.pth`", appended("own/avatar.pth"), "`evaluate`, `score`, `reenact`", AVATAR - _own("train_avatar")),
     row("a product", "the date of `avatar.pth`", touched("own/avatar.pth")),
     row("a product", "`evaluation/metrics.json` is removed", removed("own/evaluation/metrics.json"), "evaluate"),
