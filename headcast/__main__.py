@@ -1,4 +1,5 @@
 """``headcast summary results/demo/HAIR``, ``headcast licences results/demo/HAIR/avatar.pth``: what a run made, in a few lines;
+``headcast timings results/demo/HAIR``: what every rule took;
 ``headcast clean results/demo/HAIR``: remove what can be made again (``snakemake clean_intermediate`` knows which).
 """
 
@@ -55,6 +56,14 @@ def licences(avatar: Path) -> str:
     return render(avatar, read_metadata(avatar))
 
 
+def timings(folder: Path) -> str:
+    """What every rule of a sequence took."""
+    from headcast.delivery.timings import table
+    from headcast.delivery.timings import timings as read
+
+    return table(read(folder))
+
+
 def results(folder: Path) -> str:
     """Lay all avatars of a results folder side by side, without running anything; returns where."""
     from headcast.delivery.results_page import write_summary
@@ -72,11 +81,18 @@ def main(arguments: Sequence[str] | None = None) -> int:
     commands.add_parser("licences", help="what went into an avatar, and what that allows").add_argument(
         "path", type=Path, metavar="avatar"
     )
+    commands.add_parser("timings", help="what every rule of a sequence took").add_argument("path", type=Path, metavar="folder")
     commands.add_parser("results", help="all avatars of a folder side by side").add_argument("path", type=Path, metavar="folder")
     clean = commands.add_parser("clean", help="remove what can be made again of some sequences")
     clean.add_argument("path", type=Path, nargs="*", metavar="folder")
     given = parser.parse_args(arguments)
-    say: dict[str, Callable[[Any], str]] = {"summary": summary, "results": results, "licences": licences, "clean": cleaned}
+    say: dict[str, Callable[[Any], str]] = {
+        "summary": summary,
+        "timings": timings,
+        "results": results,
+        "licences": licences,
+        "clean": cleaned,
+    }
     try:
         sys.stdout.write(say[given.command](given.path) + "\n")
     except HeadcastError as error:

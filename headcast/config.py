@@ -171,7 +171,7 @@ class Hair(Section):
 
 
 Term = Literal[
-    "l1", "dssim", "matte", "hair_missing", "hair_excess", "orientation", "offset", "scale", "view", "smooth", "length", "anchor",
+    "l1", "dssim", "matte", "hair_missing", "hair_excess", "orientation", "offset", "scale", "view", "residual", "smooth", "length", "anchor",
     "inside", "lean", "twist",
 ]  # fmt: skip
 

@@ -172,13 +172,24 @@ class GaussianHead(nn.Module):
     def __len__(self) -> int:
         return len(self.seed)
 
+    def residuals(self, motion: Motion) -> Float[Tensor, "N 6"]:
+        """What a frame changes beside the motion of the surface: displacement (cm, skull frame) and colour (tenths)."""
+        return self.residual(self.latent, motion.condition)
+
     def gaussians(
-        self, canonical: CanonicalHead, pose: HeadPose | Motion, camera_center: Float[Tensor, "3"] | None = None
+        self,
+        canonical: CanonicalHead,
+        pose: HeadPose | Motion,
+        camera_center: Float[Tensor, "3"] | None = None,
+        residuals: Float[Tensor, "N 6"] | None = None,
     ) -> Gaussians:
-        """The world Gaussians of one frame; ``features``: RGB (sRGB-encoded), labels (head 1, hair 0), direction (zero), detail."""
+        """The world Gaussians of one frame; ``features``: RGB (sRGB-encoded), labels (head 1, hair 0), direction (zero), detail.
+
+        ``residuals`` are those of the frame where they are known already.
+        """
         motion = pose if isinstance(pose, Motion) else Motion.of(canonical, pose)
         shift, turn = self._surface_motion(canonical, motion)
-        residual = self.residual(self.latent, motion.condition)
+        residual = self.residuals(motion) if residuals is None else residuals
         points = self.seed + self.offset + shift + residual[:, :3] * 0.01
         means, quats = self._place(canonical, motion, points, quaternion_multiply(turn, self.quats))
         color = view_color(self.color + residual[:, 3:] * 0.1, self.color_sh, means, camera_center)

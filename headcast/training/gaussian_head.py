@@ -146,11 +146,11 @@ class JointTrainee:
         fitted = Motion(*(pick(parts, frame) for parts in self.motions))
         return fitted.turned(pick(self.twists(), frame)) if self.schedule.track else fitted
 
-    def picture(self, view: View) -> Rendered:
-        """What the avatar looks like from a view, at the view's size, on black."""
+    def picture(self, view: View, residuals: Float[Tensor, "N 6"] | None = None) -> Rendered:
+        """What the avatar looks like from a view, at the view's size, on black; ``residuals`` of its frame where they are known."""
         motion = self.motion(view.frame)
         center = -view.world_to_camera[:3, :3].T @ view.world_to_camera[:3, 3]
-        layers = [self.head.gaussians(self.canonical, motion, center)]
+        layers = [self.head.gaussians(self.canonical, motion, center, residuals)]
         if self.hair is not None:
             points = self.hair.points if self.swinging is None else self.hair.points + self.swinging(view.frame)
             layers.append(self.hair.gaussians(skull_to_world(points, motion.rotation, motion.translation), center))
@@ -222,8 +222,11 @@ class JointTrainee:
     def _work(self, views: Views, sharp: SharpViews | None) -> Callable[..., dict[str, Tensor]]:
         def work(number: int | Tensor, *corner: int | Tensor) -> dict[str, Tensor]:
             view = views.at(number, self.device)
-            picture = self.picture(view)
-            return self._compare(view, picture, {} if sharp is None else self._sharp_terms(picture, sharp, number, *corner))
+            residuals = self.head.residuals(self.motion(view.frame))
+            picture = self.picture(view, residuals)
+            return self._compare(
+                view, picture, residuals, {} if sharp is None else self._sharp_terms(picture, sharp, number, *corner)
+            )
 
         return work
 
@@ -238,9 +241,11 @@ class JointTrainee:
             more = {} if self.perceptual is None else {"perceptual": self.perceptual(drawn, truth)}
         return sharp_terms(drawn, truth, visible, self.schedule.sharp_weights) | more
 
-    def _compare(self, view: View, picture: Rendered, more: dict[str, Tensor]) -> dict[str, Tensor]:
+    def _compare(
+        self, view: View, picture: Rendered, residuals: Float[Tensor, "N 6"], more: dict[str, Tensor]
+    ) -> dict[str, Tensor]:
         weights = self.schedule.weights
-        terms = image_terms(picture, view, weights) | head_terms(self.head, weights) | more
+        terms = image_terms(picture, view, weights) | head_terms(self.head, residuals, weights) | more
         if self.hair is not None and self.inside is not None:
             terms |= hair_terms(self.hair, self.inside, weights)
         if self.swinging is not None and self.swinging.leaning is not None:
