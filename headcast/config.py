@@ -171,8 +171,8 @@ class Hair(Section):
 
 
 Term = Literal[
-    "l1", "dssim", "matte", "hair_missing", "hair_excess", "orientation", "offset", "scale", "view", "residual", "smooth", "length", "anchor",
-    "inside", "lean", "twist",
+    "l1", "dssim", "matte", "hair_missing", "hair_excess", "orientation", "offset", "scale", "view", "residual", "smooth", "length",
+    "anchor", "inside", "lean", "twist",
 ]  # fmt: skip
 
 
