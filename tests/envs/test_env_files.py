@@ -45,6 +45,7 @@ DISTRIBUTIONS = {  # of imports whose distributions have other names
     "cv2": {"opencv-python", "opencv-contrib-python"},
     "mathutils": {"bpy"},
     "nersemble_data": {"nersemble-data"},
+    "tensorboardX": {"tensorboardx"},
     "warp": {"warp-lang"},
     "yaml": {"pyyaml"},
 }
