@@ -35,7 +35,7 @@ class Weights:
     offset: float = 2e-4
     scale: float = 2e-3
     view: float = 0.03
-    residual: float = 0.3
+    residual: float = 0.01
     smooth: float = 2e-2
     length: float = 0.2
     anchor: float = 2e-3
