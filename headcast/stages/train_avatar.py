@@ -70,8 +70,8 @@ def run(inputs: Inputs, training: Training, held_out: HeldOut, progress: Progres
     parameters, facts = read_head_params(inputs.params[0])
     mark = fingerprint(code=inputs.code, settings=settings, inputs=depends)
     with open_store(inputs.state, mark, training.resume_training) as store:
-        alone = inputs, training, held_out, mark
-        with helped(training.processes, help_train, alone) as together, Journal(inputs.tensorboard) as journal:
+        shared = inputs, training, held_out, mark
+        with helped(training.processes, help_train, shared) as together, Journal(inputs.tensorboard) as journal:
             avatar = trained(together, inputs, training, held_out, store, journal, told(progress, journal))
         notes = provenance(inputs, {**json.loads(inputs.config), **settings}, depends, facts)
         write_avatar(inputs.output, avatar, notes | withheld(facts, float(parameters.scale)))

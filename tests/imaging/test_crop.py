@@ -10,7 +10,7 @@ from scipy import ndimage
 
 from headcast.capture.camera import Camera
 from headcast.errors import CaptureError
-from headcast.imaging.color import correct, decode_srgb, encode_srgb, terms
+from headcast.imaging.color import before_correction, correct, decode_srgb, encode_srgb, terms
 from headcast.imaging.crop import head_crop
 
 
@@ -68,6 +68,17 @@ def test_a_cast_is_undone_to_a_grey_level() -> None:
     restored = correct(filmed, np.linalg.inv(cast))
     assert np.abs(restored.astype(int) - truth).max() <= 3
     assert np.abs(filmed.astype(int) - truth).max() > 5
+
+
+@pytest.mark.parametrize("count", [3, 4, 7])
+def test_what_was_filmed_is_known_from_what_was_corrected(count: int) -> None:
+    filmed = np.random.default_rng(2).uniform(0.1, 0.8, (20, 3))
+    matrix = np.eye(3, count) + np.random.default_rng(3).uniform(0, 0.05, (3, count))
+    found = before_correction(terms(filmed, count) @ matrix.T, matrix)
+    if count > 4:  # no affine map: not undone
+        assert np.isnan(found).all()
+    else:
+        np.testing.assert_allclose(found, filmed, atol=1e-12)
 
 
 @pytest.mark.parametrize("count", [3, 4, 5, 6, 7, 8, 9, 10, 11])
