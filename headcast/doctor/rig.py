@@ -192,5 +192,5 @@ def _outliers(rig: Rig, agreed: Float[np.ndarray, "F C 68 2"]) -> Finding:
 
 def face_motion(rig: Rig) -> Float[np.ndarray, "f"]:
     """How far the face moves from each frame to the next: median over landmarks and cameras, per cent of the side."""
-    step = np.linalg.norm(np.diff(rig.detected, axis=0), axis=-1).reshape(len(rig.detected) - 1, -1)
+    step = np.linalg.norm(np.diff(rig.detected, axis=0), axis=-1)
     return 100 * np.array([np.median(row[np.isfinite(row)]) if np.isfinite(row).any() else np.nan for row in step]) / rig.side

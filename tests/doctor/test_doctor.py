@@ -245,6 +245,16 @@ def test_a_single_frame_has_no_motion_and_that_is_said(tmp_path: Path) -> None:
     assert finding["level"] == "unmeasured" and finding["figure"] is None
 
 
+def test_a_sequence_of_one_frame_is_examined(tmp_path: Path) -> None:
+    capture = healthy()
+    capture.times = capture.times[:1]
+    for name in ("points", "detected", "agreed", "dense"):
+        setattr(capture, name, getattr(capture, name)[:1])
+    found = examine(capture, tmp_path)
+    assert {found[check]["level"] for check in ("motion", "blur", "gaps")} == {"unmeasured"}
+    assert found["reprojection"]["level"] == "pass"
+
+
 def test_the_page_is_self_contained_and_names_every_finding(healthy_folder: Path) -> None:
     page = (healthy_folder / "doctor.html").read_text()
     assert "http" not in page.replace("http-equiv", "")
