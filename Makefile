@@ -31,8 +31,9 @@ test: $(VENV)/.installed
 	@PATH="$(abspath $(BIN)):$$PATH" $(BIN)/python -m pytest -m "not (conda or slurm or faults)"
 
 ## Whole environments, a real Slurm (root, Debian's slurm-wlm and munge), kills and full disks: about half an hour, in CI beside `test`.
+LANES ?= conda or slurm or faults
 lanes: $(VENV)/.installed
-	@PATH="$(abspath $(BIN)):$$PATH" $(BIN)/python -m pytest -m "conda or slurm or faults" --durations=12 --durations-min=20
+	@PATH="$(abspath $(BIN)):$$PATH" $(BIN)/python -m pytest -m "$(LANES)" --durations=12 --durations-min=20
 
 lint: $(VENV)/.installed
 	@$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/mypy headcast

@@ -146,9 +146,9 @@ class JointTrainee:
         fitted = Motion(*(pick(parts, frame) for parts in self.motions))
         return fitted.turned(pick(self.twists(), frame)) if self.schedule.track else fitted
 
-    def picture(self, view: View, residuals: Float[Tensor, "N 6"] | None = None) -> Rendered:
-        """What the avatar looks like from a view, at the view's size, on black; ``residuals`` of its frame where they are known."""
-        motion = self.motion(view.frame)
+    def picture(self, view: View, motion: Motion | None = None, residuals: Float[Tensor, "N 6"] | None = None) -> Rendered:
+        """What the avatar looks like from a view, at its size, on black; what is known of its frame is not found again."""
+        motion = self.motion(view.frame) if motion is None else motion
         center = -view.world_to_camera[:3, :3].T @ view.world_to_camera[:3, 3]
         layers = [self.head.gaussians(self.canonical, motion, center, residuals)]
         if self.hair is not None:
@@ -222,8 +222,9 @@ class JointTrainee:
     def _work(self, views: Views, sharp: SharpViews | None) -> Callable[..., dict[str, Tensor]]:
         def work(number: int | Tensor, *corner: int | Tensor) -> dict[str, Tensor]:
             view = views.at(number, self.device)
-            residuals = self.head.residuals(self.motion(view.frame))
-            picture = self.picture(view, residuals)
+            motion = self.motion(view.frame)
+            residuals = self.head.residuals(motion)
+            picture = self.picture(view, motion, residuals)
             return self._compare(
                 view, picture, residuals, {} if sharp is None else self._sharp_terms(picture, sharp, number, *corner)
             )
