@@ -209,7 +209,8 @@ def wait_for(condition: Callable[[], Any], seconds: float, otherwise: str) -> An
 def check_whole(folder: Path) -> int:
     """Every file under a final name is complete, and every manifest's members are what it says; returns how many were read."""
     files = [path for path in sorted((folder / "results").rglob("*")) if path.is_file() and not path.name.startswith(".")]
-    checked = [path for path in files if path.parent.name not in ("logs", "benchmarks") and path.name != "lock"]
+    told = [path for path in files if ".tfevents." not in path.name]  # what TensorBoard reads is added to, like a log
+    checked = [path for path in told if path.parent.name not in ("logs", "benchmarks") and path.name != "lock"]
     for path in checked:
         READERS[path.suffix](path)
     return len(checked)
