@@ -1,7 +1,8 @@
 """The mesh head's first surface: the fitted head united with what the mattes and labels leave of the space around it.
 
 Space carving (Laurentini, PAMI 1994; Kutulakos & Seitz, IJCV 2000): a point is empty when a view sees background through it, or
-when it lies in front of the fitted head where a view sees face or body. What remains near the head is hair and clothes.
+when it lies in front of the fitted head where a view sees face or body. What remains near the head is hair and clothes. Below what
+is filmed the bust goes straight on: another camera may look lower.
 """
 
 from __future__ import annotations
@@ -23,6 +24,8 @@ from headcast.rendering.mesh import rasterize
 from headcast.training.samples import LABELS, View, Views
 
 REACH = 0.09  # m: how far from the fitted head hair and clothes are looked for
+BELOW = 0.06  # m: how far below the fitted head the bust goes on
+FILMED_SHARE = 0.15  # share of the views that must have a point in the picture to tell what is there
 BOX_CELLS = 24  # resolution at which the seen box is measured
 INSIDE_SHARE = 0.92  # share of the views that must see a point inside the subject
 FREE_SHARE = 0.3  # share of the views that must see past a point to the head's surface
@@ -55,8 +58,8 @@ def start_lattice(views: Views, canonical: CanonicalHead, grid: int) -> Lattice:
     head = signed_distance(points, canonical.vertices, canonical.faces[canonical.outer()])
     binding = canonical.bind(points, outer=True)
     weight = canonical.bound_weight(binding)
-    occupied, hair = carve(views, canonical, points, weight)
-    occupied &= head < REACH
+    occupied, hair, filmed = carve(views, canonical, points, weight)
+    occupied = go_on_below(occupied & (head < REACH), filmed, [n + 1 for n in cells])
     hull = lattice_distance(occupied, [n + 1 for n in cells], cell)
     distance = torch.minimum(head, hull)
     outside = ((head - 0.5 * cell) / cell).clamp(0, 1)
@@ -77,18 +80,18 @@ def start_lattice(views: Views, canonical: CanonicalHead, grid: int) -> Lattice:
 
 
 def seen_box(views: Views, canonical: CanonicalHead) -> tuple[Float[Tensor, "3"], Float[Tensor, "3"]]:
-    """Corners (canonical, m) of the box around the head that at least half of the reference frames' views have in the picture."""
+    """Corners (canonical, m) of the box around the head that enough of the reference frames' views have in the picture, or below it."""
     lower, upper = canonical.vertices.amin(0) - REACH, canonical.vertices.amax(0) + REACH
-    lower[1] = canonical.vertices[:, 1].amin()
+    lower[1] = canonical.vertices[:, 1].amin() - BELOW
     points, _ = kuhn_grid(BOX_CELLS, lower, upper)
-    seen = (
-        torch.stack([_pixels(view, world)[2].float() for view, world, _ in _reference_views(views, canonical, points)]).mean(0)
-        >= 0.5
-    )
+    shown = torch.stack([_pixels(view, world)[2].float() for view, world, _ in _reference_views(views, canonical, points)])
+    seen = shown.mean(0) >= FILMED_SHARE
     if not bool(seen.any()):
         raise CaptureError("views", "no camera sees the space around the fitted head", "check the calibration and the fit")
     margin = (upper - lower) / BOX_CELLS
-    return torch.maximum(lower, points[seen].amin(0) - margin), torch.minimum(upper, points[seen].amax(0) + margin)
+    within = torch.maximum(lower, points[seen].amin(0) - margin)
+    within[1] = lower[1]
+    return within, torch.minimum(upper, points[seen].amax(0) + margin)
 
 
 def _reference_views(
@@ -105,20 +108,22 @@ def _reference_views(
 
 def carve(
     views: Views, canonical: CanonicalHead, points: Float[Tensor, "P 3"], weight: Float[Tensor, "P"]
-) -> tuple[Bool[Tensor, "P"], Float[Tensor, "P"]]:
-    """Which canonical points the views of the reference frames leave standing, and the share of hair where they project."""
+) -> tuple[Bool[Tensor, "P"], Float[Tensor, "P"], Float[Tensor, "P"]]:
+    """Which canonical points the views of the reference frames leave standing, the share of hair where they project, and the share
+    of the views that have them in the picture. What no view has in it stands.
+    """
     rotations, translations = skull_track(views.parameters)
     surfaces: dict[int, Tensor] = {}
-    inside, free, hair, count = (torch.zeros(len(points)) for _ in range(4))
+    inside, free, hair, count, asked = (torch.zeros(len(points)) for _ in range(5))
     for view, world, frame in _reference_views(views, canonical, points, weight):
         if frame not in surfaces:
             surfaces[frame] = canonical.posed(views.parameters.expression[frame].float(), rotations[frame], translations[frame])
         pixels, place, seen = _pixels(view, world)
         matte, hairy = (torch.nan_to_num(sample_matte(plane, pixels)) for plane in (view.matte, view.hair))
-        inside, count = inside + (seen & (matte > 0.5)), count + seen
+        inside, count, asked = inside + (seen & (matte > 0.5)), count + seen, asked + 1
         free, hair = free + (seen & _past(view, world, place, surfaces[frame], canonical)), hair + hairy * seen
-    count = count.clamp_min(1)
-    return (inside / count >= INSIDE_SHARE) & (free / count < FREE_SHARE), hair / count
+    standing = (inside >= INSIDE_SHARE * count) & (free <= FREE_SHARE * count)
+    return standing, hair / count.clamp_min(1), count / asked
 
 
 def _pixels(view: View, world: Float[Tensor, "P 3"]) -> tuple[Float[Tensor, "P 2"], tuple[Tensor, Tensor], Bool[Tensor, "P"]]:
@@ -141,6 +146,15 @@ def _past(
     bare = (view.labels == LABELS["face"]) | (view.labels == LABELS["body"])
     own = world @ view.world_to_camera[2, :3] + view.world_to_camera[2, 3]
     return bare[place] & (depth[place] > own + CLEARANCE)
+
+
+def go_on_below(standing: Bool[Tensor, "P"], filmed: Float[Tensor, "P"], shape: Sequence[int]) -> Bool[Tensor, "P"]:
+    """Where too few views tell what is there, only what stands below something that stands is the subject (y is the second axis)."""
+    told, volume = (plane.reshape(*shape) for plane in (filmed >= FILMED_SHARE, standing.clone()))
+    volume[:, -1] &= told[:, -1]
+    for level in range(shape[1] - 2, -1, -1):
+        volume[:, level] &= told[:, level] | volume[:, level + 1]
+    return volume.reshape(-1)
 
 
 def lattice_distance(occupied: Bool[Tensor, "P"], shape: Sequence[int], cell: float) -> Float[Tensor, "P"]:

@@ -35,6 +35,12 @@ FAINTLY = 0.01
 """From here on a place is seen so little that the first-stage mesh may lie anywhere behind what is."""
 NEIGHBOURS = 8
 FILMED = 0.99
+RARELY = 0.1
+"""What fewer of the views have in the picture, none tells of."""
+CLOTH = 0.06
+"""So far (m) beyond what is filmed of a garment it goes on."""
+ALIKE = 0.5
+"""… where it faces the same way: cosine of the normals."""
 SHADE = 0.4
 """The mouth starts this much darker than what is mostly seen in its place: the closed lips in front of it."""
 
@@ -48,12 +54,15 @@ class Surface(NamedTuple):
 
 
 class Sighting(NamedTuple):
-    """What the training views show at points: mean colour, hair and matte share, and the weight of it all (0 = never faced)."""
+    """What the training views show at points: mean colour, hair and matte share, the weight of it all (0 = never faced), and the share
+    of the views that have the point in the picture.
+    """
 
     color: Float[Tensor, "P 3"]
     hair: Float[Tensor, "P"]
     matte: Float[Tensor, "P"]
     weight: Float[Tensor, "P"]
+    filmed: Float[Tensor, "P"]
 
 
 def seed_head(
@@ -106,14 +115,25 @@ def model_surface(views: Views, canonical: CanonicalHead) -> Surface:
 def mesh_surface(views: Views, canonical: CanonicalHead, vertices: Float[Tensor, "V 3"], faces: Int[Tensor, "T 3"]) -> Surface:
     """The part of the first-stage mesh that is away from the fitted head and seen to be neither hair nor background: clothes, neck.
 
-    Where no camera looks, a shoulder would reach back as far as the mattes let it: nothing is better than that.
+    Where cameras film and none looks, a shoulder would reach back as far as the mattes let it: nothing is better than that. Beside
+    the pictures, what is seen at their edge goes on: another camera may look there.
     """
     vertices = vertices.detach()
-    distance = canonical.bind(vertices).distance
-    sight = look(views, canonical, vertices, vertex_normals(vertices, faces))
-    keep = (distance > APART) & (sight.weight > FAINTLY) & (sight.hair < 0.4) & (sight.matte > 0.7)
-    density = torch.where(sight.weight > 0.05, 1.0, HIDDEN_DENSITY) * (keep & largest_piece(len(vertices), faces))
+    distance, normals = canonical.bind(vertices).distance, vertex_normals(vertices, faces)
+    sight = look(views, canonical, vertices, normals)
+    away = (distance > APART) & largest_piece(len(vertices), faces)
+    keep = away & (sight.weight > FAINTLY) & (sight.hair < 0.4) & (sight.matte > 0.7)
+    keep |= away & (sight.filmed < RARELY) & continues(vertices, normals, keep)
+    density = torch.where(sight.weight > 0.05, 1.0, HIDDEN_DENSITY) * keep
     return Surface(vertices, faces, density[faces].mean(1))
+
+
+def continues(points: Float[Tensor, "P 3"], normals: Float[Tensor, "P 3"], known: Bool[Tensor, "P"]) -> Bool[Tensor, "P"]:
+    """Which points lie near a known one and face the same way."""
+    if not bool(known.any()):
+        return known
+    reach, index = (found[:, 0] for found in nearest(points, points[known], 1))
+    return (reach < CLOTH) & ((normals * normals[known][index]).sum(1) > ALIKE)
 
 
 def largest_piece(count: int, faces: Int[Tensor, "T 3"]) -> Bool[Tensor, "V"]:
@@ -163,7 +183,7 @@ def look(views: Views, canonical: CanonicalHead, points: Float[Tensor, "P 3"], n
     basis, weight = canonical.bound_basis(binding), canonical.bound_weight(binding)
     indices = views.training_indices()
     indices = indices[torch.linspace(0, len(indices) - 1, min(MOST_VIEWS, len(indices))).long()]
-    total = torch.zeros(len(points), 6)
+    total, filmed = torch.zeros(len(points), 6), torch.zeros(len(points))
     for index in indices.tolist():
         view = views.at(index)
         rotation = rotations[view.frame]
@@ -172,8 +192,9 @@ def look(views: Views, canonical: CanonicalHead, points: Float[Tensor, "P 3"], n
         facing = torch.einsum("pij,pj->pi", canonical.rotations(weight, rotation), normals)
         seen, inside, cosine = _sample(view, world, facing)
         total += torch.cat((seen, torch.ones(len(points), 1)), dim=1) * (cosine.square() * inside)[:, None]
+        filmed += inside
     mean = total / total[:, 5:].clamp_min(1e-9)
-    return Sighting(mean[:, :3], mean[:, 4], mean[:, 3], total[:, 5] / len(indices))
+    return Sighting(mean[:, :3], mean[:, 4], mean[:, 3], total[:, 5] / len(indices), filmed / len(indices))
 
 
 def _sample(

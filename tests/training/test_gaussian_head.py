@@ -21,7 +21,7 @@ from headcast.training.hair import stiff, sway
 from headcast.training.loop import MemoryStore
 from headcast.training.samples import Views, composited
 from headcast.training.schedule import LEAN_RATE, Schedule
-from headcast.training.seeding import look, seed_head
+from headcast.training.seeding import look, mesh_surface, seed_head
 from headcast.training.together import ALONE, Together
 from tests.ball import UNITS, ball_avatar, camera, canonical_ball, tuft
 
@@ -223,6 +223,20 @@ def test_what_was_not_filmed_is_no_sight(views: Views) -> None:
     points = torch.tensor([[0.0, 0.0, 0.1]])
     blind = replace(views, _orders={}, visible=torch.zeros_like(views.visible))
     assert look(blind, CANONICAL, points, points / 0.1).weight[0] == 0
+
+
+def test_a_garment_goes_on_beyond_the_pictures_as_it_is_at_their_edge(views: Views) -> None:
+    high = replace(views, _orders={}, visible=views.visible & (torch.arange(SIZE) < SIZE / 2)[:, None])
+    rows, columns = torch.meshgrid(torch.linspace(0.08, -0.12, 41), torch.linspace(-0.05, 0.05, 21), indexing="ij")
+    apron = torch.stack((columns, rows, torch.full_like(rows, 0.13)), dim=-1).reshape(-1, 3)
+    corner = (torch.arange(40)[:, None] * 21 + torch.arange(20)).reshape(-1, 1)
+    faces = torch.cat([corner + torch.tensor(three) for three in ([0, 21, 1], [1, 21, 22])])
+    taken = mesh_surface(high, CANONICAL, apron, faces).density > 0
+    height = apron[faces].mean(1)[:, 1]
+    assert taken[(height > -0.04) & (height < 0.04)].all(), "the pictures end at zero"
+    assert not taken[height < -0.09].any()
+    turned = mesh_surface(high, CANONICAL, apron, faces.flip(1)).density > 0
+    assert not turned.any(), "the back of what is seen is none of it"
 
 
 def test_trained_poses_stay_about_the_fitted_ones(views: Views) -> None:

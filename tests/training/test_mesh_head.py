@@ -14,7 +14,7 @@ from headcast.avatar.mesh_head import MeshHead
 from headcast.errors import CaptureError
 from headcast.heads.model import HeadParameters
 from headcast.rendering.mesh import rasterize
-from headcast.training.carving import carve, lattice_distance, reference_frames, start_lattice, successors
+from headcast.training.carving import carve, go_on_below, lattice_distance, reference_frames, seen_box, start_lattice, successors
 from headcast.training.loop import MemoryStore
 from headcast.training.mesh_head import train_mesh_head
 from headcast.training.samples import Views
@@ -167,9 +167,28 @@ def test_held_out_pixels_change_nothing(views):
 
 def test_carving_keeps_the_hump_and_clears_the_air(views):
     points = torch.tensor([HUMP, (0.0, 0.15, -0.03), (0.0, 0.0, 0.13), (0.15, 0.15, 0.0), (0.0, 0.0, 0.0)])
-    occupied, hair = carve(views.subset(views.training_indices()), canonical(), points, torch.ones(len(points)))
+    occupied, hair, filmed = carve(views.subset(views.training_indices()), canonical(), points, torch.ones(len(points)))
     assert occupied.tolist() == [True, True, False, False, True]
     assert hair[1] > 0.9 and hair[2] < 0.2
+    assert (filmed == 1).all()
+
+
+def test_what_no_view_has_in_the_picture_stands_below_what_stands() -> None:
+    standing = torch.tensor([[True, True, True], [True, True, False], [False, True, True]])  # a column a row, from the bottom up
+    filmed = torch.tensor([[0.0, 0.0, 1.0], [0.0, 0.0, 1.0], [0.0, 0.1, 0.1]])
+    below = go_on_below(standing.reshape(-1), filmed.reshape(-1), (3, 3, 1)).reshape(3, 3)
+    assert below.tolist() == [[True, True, True], [False, False, False], [False, False, False]]
+
+
+def test_a_cut_picture_does_not_cut_the_body(views: Views) -> None:
+    """Where all pictures end above the lowest point of the ball, the surface reaches further down than any of them shows."""
+    cut = replace(views, _orders={}, visible=views.visible & (torch.arange(SIZE) < SIZE / 2 + 3)[:, None])
+    whole = canonical()
+    upper = replace(whole, vertices=whole.vertices * torch.tensor([1.0, 0.2, 1.0]) + torch.tensor([0, 0.03, 0]))
+    lattice, lower = start_lattice(cut, upper, 18), seen_box(cut, upper)[0]
+    inside = lattice.points[lattice.distance < 0]
+    column = inside[(inside[:, [0, 2]] - torch.tensor([0.0, 0.07])).norm(dim=1) < 0.02]
+    assert column[:, 1].amin() < lower[1] + 0.02 < -0.01
 
 
 def test_carving_without_any_view_of_the_head_is_an_error(views):
