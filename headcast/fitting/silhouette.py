@@ -1,8 +1,9 @@
-"""The outline of the face against the mattes: where nothing but skin can be the border of the subject.
+"""The outline of the head against the mattes: where nothing but skin can be the border of the subject, and where hair covers it.
 
 Vertices of the face that a view sees edge-on, with nothing of the head beyond them, are drawn along their normal to the nearest
 place where the matte ends. A head can never reach beyond the matte, so that always counts; where the matte goes on by more than a
-little there is hair over the outline, and nothing is known. This shapes the identity, from a few frames.
+little there is hair over the outline, and nothing is known. The scalp is only kept inside. This shapes the identity, from a few
+frames.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ from dataclasses import replace
 import cv2
 import numpy as np
 import torch
-from jaxtyping import Float, UInt8
+from jaxtyping import Bool, Float, UInt8
 from scipy.spatial import cKDTree
 
 from headcast.capture.camera import Camera
@@ -52,7 +53,8 @@ def shape(
     keys = there[np.unique(np.linspace(0, len(there) - 1, min(len(there), FRAMES)).round().astype(int))]
     shown, seen, some = {k: list(mattes(int(k))) for k in keys}, observations.at_frames(keys), state.at_frames(keys)
     apart = replace(weights, expression_smooth=0.0, motion_smooth=0.0)
-    vertices = np.flatnonzero(model.face & model.skin & ~model.mouth_interior & (model.head_weight > 0.5))
+    bare = model.face & model.skin & ~model.mouth_interior
+    vertices = np.flatnonzero((bare | (model.scalp > 0.5)) & (model.head_weight > 0.5))
     place = Embedding(np.repeat(vertices[:, None], 3, axis=1), np.tile([1.0, 0.0, 0.0], (len(vertices), 1)))
     basis = model.surface_points(place)
     for _ in range(ROUNDS):
@@ -79,7 +81,7 @@ def outline(
     normals = vertex_normals(torch.from_numpy(mesh), faces).numpy()[vertices]
     curvature, pull, cost = np.zeros((len(vertices), 3, 3)), np.zeros((len(vertices), 3)), np.zeros(len(vertices))
     for matte, camera in zip(mattes, cameras, strict=True):
-        rows, across, off, share = border(mesh, vertices, normals, matte, camera)
+        rows, across, off, share = border(mesh, vertices, normals, model.scalp[vertices] > 0.5, matte, camera)
         share = TRUST * share / weights.noise**2
         curvature[rows] += share[:, None, None] * across[:, :, None] * across[:, None]
         pull[rows] += (share * off)[:, None] * across
@@ -91,11 +93,12 @@ def border(
     mesh: Float[np.ndarray, "V 3"],
     vertices: np.ndarray,
     normals: Float[np.ndarray, "n 3"],
+    covered: Bool[np.ndarray, "n"],
     matte: UInt8[np.ndarray, "H W"],
     camera: Camera,
 ) -> tuple[np.ndarray, Float[np.ndarray, "k 3"], Float[np.ndarray, "k"], Float[np.ndarray, "k"]]:
-    """Where the face's outline meets the matte's in a view: rows of ``vertices``; the direction (world) across the border; how far
-    (m) the border lies outside of the vertex along it, and how much that counts.
+    """Where the head's outline meets the matte's in a view: rows of ``vertices``; the direction (world) across the border; how far
+    (m) the vertex should go along it, and how much that counts. What is ``covered`` by hair only ever goes inwards.
     """
     turn, points = camera.world_to_camera[:3, :3], mesh[vertices]
     rays = (points - camera.center) / np.linalg.norm(points - camera.center, axis=1, keepdims=True)
@@ -109,7 +112,7 @@ def border(
     rows, pixels, per_metre, outwards = rows[free], pixels[free], per_metre[free], outwards[free]
     off = _end(matte, pixels, outwards * per_metre[:, None])
     share = np.where(off < 0, 1.0 / (1.0 + (off / INSIDE) ** 2) ** 2, 1.0 / (1.0 + (off / OUTSIDE) ** 2) ** 2)
-    known = np.isfinite(off) & (off < HAIR)
+    known = np.isfinite(off) & (off < np.where(covered[rows], 0.0, HAIR))
     sight = np.column_stack([(pixels - camera.K[:2, 2]) / np.diag(camera.K)[:2], np.ones(len(pixels))])
     across = np.column_stack([outwards, -(outwards * sight[:, :2]).sum(axis=1)]) @ turn
     return rows[known], across[known], off[known], share[known]

@@ -80,7 +80,7 @@ def start_lattice(views: Views, canonical: CanonicalHead, grid: int) -> Lattice:
 
 
 def seen_box(views: Views, canonical: CanonicalHead) -> tuple[Float[Tensor, "3"], Float[Tensor, "3"]]:
-    """Corners (canonical, m) of the box around the head that enough of the reference frames' views have in the picture, or below it."""
+    """Corners (canonical, m) of the box around the head that enough of the reference views have in the picture, or below it."""
     lower, upper = canonical.vertices.amin(0) - REACH, canonical.vertices.amax(0) + REACH
     lower[1] = canonical.vertices[:, 1].amin() - BELOW
     points, _ = kuhn_grid(BOX_CELLS, lower, upper)
@@ -149,7 +149,7 @@ def _past(
 
 
 def go_on_below(standing: Bool[Tensor, "P"], filmed: Float[Tensor, "P"], shape: Sequence[int]) -> Bool[Tensor, "P"]:
-    """Where too few views tell what is there, only what stands below something that stands is the subject (y is the second axis)."""
+    """Where too few views tell what is there, only what is below something that stands stands (y is the second axis)."""
     told, volume = (plane.reshape(*shape) for plane in (filmed >= FILMED_SHARE, standing.clone()))
     volume[:, -1] &= told[:, -1]
     for level in range(shape[1] - 2, -1, -1):

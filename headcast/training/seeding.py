@@ -54,8 +54,9 @@ class Surface(NamedTuple):
 
 
 class Sighting(NamedTuple):
-    """What the training views show at points: mean colour, hair and matte share, the weight of it all (0 = never faced), and the share
-    of the views that have the point in the picture.
+    """What the training views show at points: mean colour, hair and matte share, the weight of it all (0 = never faced).
+
+    ``filmed`` is the share of the views that have the point in the picture.
     """
 
     color: Float[Tensor, "P 3"]
