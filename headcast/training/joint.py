@@ -35,7 +35,7 @@ class Weights:
     offset: float = 2e-4
     scale: float = 2e-3
     view: float = 0.03
-    residual: float = 0.01
+    residual: float = 0.1
     smooth: float = 2e-2
     length: float = 0.2
     anchor: float = 2e-3
@@ -62,12 +62,13 @@ def head_terms(head: GaussianHead, residuals: Float[Tensor, "N 6"], weights: Wei
     """Gaussians stay near their seeds, no larger and no more view dependent than the pictures ask for, and on the fitted surface.
 
     Without the last, ``residuals`` (`GaussianHead.residuals`) learn the few expressions of a sequence by heart and fail at others.
+    A bust has no expression: it may move as it does.
     """
     return {
         "offset": weights.offset * (head.offset / MILLIMETRE).square().sum(-1).mean(),
         "scale": weights.scale * torch.relu(head.log_scales.exp().amax(-1) / MILLIMETRE - 6.0).mean(),
         "view": weights.view * head.color_sh.square().mean(),
-        "residual": weights.residual * residuals.square().mean(),
+        "residual": weights.residual * (head.weight[:, None] * residuals.square()).mean(),
     }
 
 

