@@ -26,7 +26,7 @@ from headcast.errors import CaptureError
 CONSENSUS = 0.9
 HAIR_SHARE = 0.3
 RIM_NEIGHBOURS = 12
-RIM_SLACK, RIM_MARGIN = 1.0, 0.002
+RIM_MARGIN = 0.002
 TRACE_STEPS, TRACE_TOLERANCE = 48, 5e-4
 RIM_SAMPLES = 64
 HIDING = 0.006
@@ -196,7 +196,7 @@ def hair_occupancy(
     lowest = torch.quantile(centers[seen, 1][:: max(1, int(seen.sum()) // 100_000)], 0.005)
     possible &= centers[:, 1] >= lowest
     bound = spread_thickness(centers[possible], *rim_thickness(views, head))
-    possible[possible.clone()] = distance[possible] <= RIM_SLACK * bound + RIM_MARGIN
+    possible[possible.clone()] = distance[possible] <= bound + RIM_MARGIN
     return possible.reshape(grid.shape)
 
 
