@@ -122,9 +122,12 @@ def mesh_surface(views: Views, canonical: CanonicalHead, vertices: Float[Tensor,
     vertices = vertices.detach()
     distance, normals = canonical.bind(vertices).distance, vertex_normals(vertices, faces)
     sight = look(views, canonical, vertices, normals)
-    away = (distance > APART) & largest_piece(len(vertices), faces)
-    keep = away & (sight.weight > FAINTLY) & (sight.hair < 0.4) & (sight.matte > 0.7)
-    keep |= away & (sight.filmed < RARELY) & continues(vertices, normals, keep)
+    piece = pieces(len(vertices), faces)
+    away = (distance > APART) & (piece == torch.bincount(piece).argmax())  # the rest are crumbs that no view carved away
+    known = away & (sight.weight > FAINTLY) & (sight.hair < 0.4) & (sight.matte > 0.7)
+    keep = known | (away & (sight.filmed < RARELY) & continues(vertices, normals, known))
+    held = pieces(len(vertices), faces[keep[faces].all(1)])
+    keep &= torch.isin(held, held[known])
     density = torch.where(sight.weight > 0.05, 1.0, HIDDEN_DENSITY) * keep
     return Surface(vertices, faces, density[faces].mean(1))
 
@@ -137,12 +140,11 @@ def continues(points: Float[Tensor, "P 3"], normals: Float[Tensor, "P 3"], known
     return (reach < CLOTH) & ((normals * normals[known][index]).sum(1) > ALIKE)
 
 
-def largest_piece(count: int, faces: Int[Tensor, "T 3"]) -> Bool[Tensor, "V"]:
-    """Which of ``count`` vertices belong to the connected piece that has most; the rest are crumbs that no view carved away."""
+def pieces(count: int, faces: Int[Tensor, "T 3"]) -> Int[Tensor, "V"]:
+    """Number of the connected piece that each of ``count`` vertices belongs to."""
     edges = torch.cat((faces[:, :2], faces[:, 1:])).numpy()
     graph = coo_matrix((np.ones(len(edges)), (edges[:, 0], edges[:, 1])), shape=(count, count))
-    piece = torch.from_numpy(connected_components(graph, directed=False)[1]).long()
-    return piece == torch.bincount(piece).argmax()
+    return torch.from_numpy(connected_components(graph, directed=False)[1]).long()
 
 
 def join(surfaces: list[Surface]) -> Surface:
@@ -176,15 +178,15 @@ def spread(
 def look(views: Views, canonical: CanonicalHead, points: Float[Tensor, "P 3"], normals: Float[Tensor, "P 3"]) -> Sighting:
     """Project canonical points into up to 64 training views, spread evenly, at the pose of each frame, expressions included.
 
-    A view counts with the squared cosine at which it faces the point, if the camera filmed there. Occlusion is not tested: what is
-    seen is an average.
+    A view counts with the squared cosine at which it faces the point, if the camera filmed there; its colour by the matte besides.
+    Occlusion is not tested: what is seen is an average.
     """
     rotations, translations = skull_track(views.parameters)
     binding = canonical.bind(points)
     basis, weight = canonical.bound_basis(binding), canonical.bound_weight(binding)
     indices = views.training_indices()
     indices = indices[torch.linspace(0, len(indices) - 1, min(MOST_VIEWS, len(indices))).long()]
-    total, filmed = torch.zeros(len(points), 6), torch.zeros(len(points))
+    color, total, filmed = torch.zeros(len(points), 4), torch.zeros(len(points), 3), torch.zeros(len(points))
     for index in indices.tolist():
         view = views.at(index)
         rotation = rotations[view.frame]
@@ -192,10 +194,13 @@ def look(views: Views, canonical: CanonicalHead, points: Float[Tensor, "P 3"], n
         world = canonical.place(moved, weight, rotation, translations[view.frame])
         facing = torch.einsum("pij,pj->pi", canonical.rotations(weight, rotation), normals)
         seen, inside, cosine = _sample(view, world, facing)
-        total += torch.cat((seen, torch.ones(len(points), 1)), dim=1) * (cosine.square() * inside)[:, None]
+        share, one = (cosine.square() * inside)[:, None], torch.ones(len(points), 1)
+        color += torch.cat((seen[:, :3], one), dim=1) * share * seen[:, 3:4].clamp_min(0.01)
+        total += torch.cat((seen[:, 3:], one), dim=1) * share
         filmed += inside
-    mean = total / total[:, 5:].clamp_min(1e-9)
-    return Sighting(mean[:, :3], mean[:, 4], mean[:, 3], total[:, 5] / len(indices), filmed / len(indices))
+    matte, hair = (total[:, :2] / total[:, 2:].clamp_min(1e-9)).unbind(1)
+    mean = color[:, :3] / color[:, 3:].clamp_min(1e-9)
+    return Sighting(mean, hair, matte, total[:, 2] / len(indices), filmed / len(indices))
 
 
 def _sample(
