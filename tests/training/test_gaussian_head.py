@@ -206,6 +206,14 @@ def test_a_point_no_camera_faces_is_not_sighted(views: Views) -> None:
     assert sight.weight[0] > 0.3 and sight.weight[1] == 0
 
 
+def test_the_rim_does_not_take_the_colour_of_what_is_behind_it(views: Views) -> None:
+    white = replace(views, _orders={}, images=torch.where(views.mattes[..., None] < 128, 255, views.images))
+    normals = torch.nn.functional.normalize(torch.randn(400, 3, generator=torch.Generator().manual_seed(4)), dim=-1)
+    plain, before_white = (look(some, CANONICAL, normals * 0.12, normals) for some in (views, white))  # 2 cm off the ball
+    rim = (plain.weight > 0.1) & (plain.weight < 0.3)
+    assert rim.sum() > 20 and (plain.color - before_white.color).abs()[rim].mean() < 0.02
+
+
 def test_what_no_camera_faces_looks_like_its_neighbours_and_is_not_trained(views: Views) -> None:
     seeds = seed_head(views, CANONICAL, None, 500, torch.Generator().manual_seed(0))
     back = seeds.points[:, 2] < -0.06
