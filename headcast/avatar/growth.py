@@ -211,11 +211,11 @@ def grow(
     """Strands (m, skull frame) from the first ``settings.strands`` roots whose hair is longer than ``settings.shortest``."""
     shift = settings.disorder * (stratified(len(roots), 0.0, settings.seed).to(roots) - 0.5)
     paths, _ = trace(field, head, roots, shift, settings)
-    paths = paths[strand_lengths(paths) >= settings.shortest][: settings.strands]
-    if len(paths) == 0:
-        raise CaptureError("hair growth", "no strand is long enough", "check hair masks, head placement and hair.shortest")
-    strands = resample(paths, settings.points)
+    strands = resample(paths[strand_lengths(paths) >= settings.shortest], settings.points)
     strands[:, 1:] = head.push_out(strands[:, 1:], settings.clearance)
+    strands = strands[strand_lengths(strands) >= settings.shortest][: settings.strands]
+    if len(strands) == 0:
+        raise CaptureError("hair growth", "no strand is long enough", "check hair masks, head placement and hair.shortest")
     return strands
 
 
